@@ -1,0 +1,405 @@
+"""The estimator shell: fit, predict, pickling; the same for every estimator."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from sknm.graph.equilibrium import Memory
+from sknm.graph.solvers import SolverOptions
+from sknm.parameters import SharedParameters
+from sknm.prediction import compute
+from sknm.training.engine import Options, build_net, choose_device, is_available, train
+from sknm.training.monitor import Monitor
+from sknm.training.net import TrainingNet
+from sknm.training.network import GraphNetwork, Weights
+from sknm.training.recipe import choose_batch_size, choose_max_iter
+from sknm.validation import (
+    Samples,
+    check_weights,
+    draw_seed,
+    to_numpy,
+    weighted_samples,
+)
+
+STATS_ROWS = 2000
+"""Training rows on which a fitted model's solves are measured."""
+
+
+class GraphEstimator(SharedParameters, BaseEstimator):
+    """What all estimators have in common.
+
+    `sknm.targets` adds what classes and numbers need; an estimator says how
+    its node weights start, what changes them, and how it is solved.
+    """
+
+    net_: TrainingNet
+
+    @abstractmethod
+    def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
+        """Draw ``W`` before training, (n_nodes, n_nodes)."""
+
+    @abstractmethod
+    def _make_organiser(self) -> Any:
+        """Make what changes the topology while training."""
+
+    @abstractmethod
+    def _make_criterion(self) -> nn.Module:
+        """Make the loss of outputs, targets and weights."""
+
+    @abstractmethod
+    def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Learn from the targets of a first fit what `_transform` needs."""
+
+    @abstractmethod
+    def _transform(self, y: np.ndarray) -> np.ndarray:
+        """Encode targets for the loss."""
+
+    @abstractmethod
+    def _n_outputs(self) -> int:
+        """Count the outputs of the network."""
+
+    @abstractmethod
+    def _score_outputs(self, y: np.ndarray, outputs: np.ndarray) -> float:
+        """Score raw outputs against encoded targets; larger is better."""
+
+    def _solver_name(self) -> str:
+        return "auto"
+
+    def _check_parameters(self) -> None:
+        """Raise for combinations of parameters that can't work."""
+
+    def _target_rules(self) -> dict[str, Any]:
+        return {}
+
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def _weights(self, sample_weight: Any, X: np.ndarray, y: Any) -> np.ndarray | None:
+        return check_weights(sample_weight, X)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Any:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data; float32 stays float32, anything else becomes float64.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        X_val : array-like of shape (n_validation, n_features), default=None
+            Validation data, whose score is recorded after each epoch and, with
+            `early_stopping`, decides when to stop.
+        y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), \
+default=None
+            Targets of the validation data.
+
+        Returns
+        -------
+        object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter can't be used, or the loss is no longer finite.
+        """
+        first = not (self.warm_start and hasattr(self, "net_"))
+        samples = self._take_in(X, y, sample_weight, first)
+        validation = self._take_in_validation(X_val, y_val)
+        if validation is None and self.early_stopping:
+            samples, validation = samples.set_aside(
+                self.validation_fraction,
+                draw_seed(self.random_state),
+                self._strata(samples.y),
+            )
+        batch_size = self._batch_size(len(samples))
+        n_epochs = self.max_iter or choose_max_iter(len(samples), batch_size)
+        self._prepare(samples, batch_size, first)
+        return self._run(samples, validation, n_epochs, one_cycle=True)
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
+        first = not hasattr(self, "net_")
+        samples = self._take_in(X, y, sample_weight, first)
+        self._prepare(samples, self._batch_size(len(samples)), first)
+        return self._run(samples, None, 1, one_cycle=False)
+
+    def node_values(self, X: Any, *, return_stats: bool = False) -> Any:
+        """Solve ``z = σ(zW + xU + b)`` for the values of all nodes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        return_stats : bool, default=False
+            Whether to say how well the values were found, too.
+
+        Returns
+        -------
+        z : ndarray of shape (n_samples, n_nodes)
+            Node values.
+        stats : dict
+            Only with `return_stats`: "iterations", "residual" (the largest
+            ``|z - σ(zW + xU + b)|``) and "unconverged" (share of the rows).
+        """
+        check_is_fitted(self)
+        z, stats = compute(self.net_.module_, self._check_X(X))
+        stats.warn()
+        return (z, stats.as_dict()) if return_stats else z
+
+    @available_if(lambda self: hasattr(self, "net_"))
+    def sparsify(self) -> Any:
+        """Drop what only training needs: weights of absent edges, optimiser state.
+
+        The predictions stay the same. A later warm start begins from the edges that
+        are left.
+
+        Returns
+        -------
+        object
+            The estimator itself.
+        """
+        network = self.net_.module_
+        with torch.no_grad():
+            network.node_weights.mul_(network.plan.mask)
+        self.net_.initialize_optimizer()
+        return self
+
+    # What fit is made of.
+
+    def _take_in(self, X: Any, y: Any, sample_weight: Any, first: bool) -> Samples:
+        self._check_parameters()
+        choose_device(self.device)
+        X, y = self._validate_pair(X, y, reset=first)
+        weights = self._weights(sample_weight, X, y)
+        if first:
+            self._encode(y, weights)
+        else:
+            X = X.astype(self.input_weights_.dtype, copy=False)
+        return weighted_samples(X, self._transform(y), weights)
+
+    def _take_in_validation(self, X_val: Any, y_val: Any) -> Samples | None:
+        if (X_val is None) != (y_val is None):
+            raise ValueError(
+                "X_val and y_val belong together: give both, or neither of them."
+            )
+        if X_val is None:
+            return None
+        X, y = self._validate_pair(X_val, y_val, reset=False)
+        return Samples(X, self._transform(y))
+
+    def _validate_pair(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
+        return validate_data(
+            self,
+            X,
+            y,
+            reset=reset,
+            dtype=(np.float64, np.float32),
+            order="C",
+            **self._target_rules(),
+        )
+
+    def _batch_size(self, n_samples: int) -> int:
+        if self.optimizer == "lbfgs":
+            return n_samples
+        if self.batch_size == "auto":
+            return choose_batch_size(n_samples)
+        return min(int(self.batch_size), n_samples)
+
+    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
+        """Make the net, or make sure that the one there is can go on."""
+        if first:
+            self._build(samples, batch_size)
+        elif self.net_.module_.n_nodes != self.n_nodes:
+            raise ValueError(
+                f"n_nodes={self.n_nodes}, but the fitted network has "
+                f"{self.net_.module_.n_nodes} nodes and is to go on; set "
+                "warm_start=False and call fit to start anew."
+            )
+        self.net_.batch_size = batch_size
+        network = self.net_.module_
+        with torch.no_grad():
+            network.plan = self.net_.organiser.start(network.node_weights.data)
+
+    def _build(self, samples: Samples, batch_size: int) -> None:
+        self.device_ = choose_device(self.device)
+        generator = torch.Generator().manual_seed(draw_seed(self.random_state))
+        network = GraphNetwork(
+            self._draw_weights(samples, generator),
+            self.activation,
+            self._solver_options(samples.X.dtype, loose=len(samples) > batch_size),
+            self._solver_options(samples.X.dtype, loose=False),
+            0.0 if self.optimizer == "lbfgs" else self.dropout,
+            generator,
+        )
+        options = Options(
+            self.optimizer,
+            self.learning_rate_init,
+            self.alpha,
+            batch_size,
+            self.device_,
+        )
+        self.net_ = build_net(
+            network.to(self.device_),
+            self._make_criterion(),
+            self._make_organiser(),
+            generator,
+            options,
+        )
+        self.validation_scores_: list[float] | None = None
+
+    def _draw_weights(self, samples: Samples, generator: torch.Generator) -> Weights:
+        d, n, c = samples.X.shape[1], self.n_nodes, self._n_outputs()
+        drawn = Weights(
+            torch.randn(d, n, generator=generator) * (0.5 / d**0.5),
+            self._draw_node_weights(generator),
+            torch.empty(n).uniform_(-0.1, 0.1, generator=generator),
+            torch.randn(n, c, generator=generator) / n**0.5,
+            torch.zeros(c),
+        )
+        return drawn.to(torch.from_numpy(samples.X[:0]).dtype)
+
+    def _solver_options(self, dtype: np.dtype, loose: bool) -> SolverOptions:
+        """Tolerances: loose in steps of noisy gradients, else by X's precision."""
+        if loose:
+            return SolverOptions(
+                self._solver_name(), 0.0, 3e-2, max_iter=60, verify=False
+            )
+        tolerance = 1e-5 if dtype == np.float32 else 1e-9
+        return SolverOptions(self._solver_name(), tolerance, tolerance, max_iter=500)
+
+    def _run(
+        self,
+        samples: Samples,
+        validation: Samples | None,
+        n_epochs: int,
+        one_cycle: bool,
+    ) -> Any:
+        monitor = Monitor(
+            self._scorer(validation),
+            self.early_stopping and one_cycle,
+            self.tol,
+            self.n_iter_no_change,
+            int(self.verbose),
+        )
+        table = samples.table(self.device_)
+        ending = train(
+            self.net_, table, n_epochs, self.learning_rate_init, monitor, one_cycle
+        )
+        self._finish(monitor, samples)
+        if ending == "diverged":
+            raise ValueError(
+                "The loss is no longer finite. The likely causes are a learning rate "
+                f"that is too large (learning_rate_init={self.learning_rate_init}) or "
+                "features that are not scaled (put a StandardScaler before). The "
+                "estimator is left in its last finite state."
+            )
+        if ending == "interrupted":
+            warnings.warn(
+                f"Training was interrupted after {self.n_iter_} epochs; the estimator "
+                "is fitted as far as it got.",
+                stacklevel=3,
+            )
+        return self
+
+    def _scorer(self, validation: Samples | None) -> Callable[[], float] | None:
+        if validation is None:
+            return None
+        network, X = self.net_.module_, validation.table(self.device_).X
+
+        def score() -> float:
+            network.eval()
+            outputs, _ = compute(network, X, network.read)
+            return self._score_outputs(validation.y, outputs)
+
+        return score
+
+    def _finish(self, monitor: Monitor, samples: Samples) -> None:
+        """Settle the graph and set the fitted attributes."""
+        net, network = self.net_, self.net_.module_
+        with torch.no_grad():
+            network.plan = net.organiser.finish(network.node_weights.data)
+        network.memory = Memory()
+        network.eval()
+        net.callbacks_ = []
+        self._set_weights(network)
+        self._set_curves(net, monitor)
+        _, stats = compute(network, samples.X[:STATS_ROWS])
+        self.solver_stats_ = stats.as_dict()
+        stats.warn()
+
+    def _set_weights(self, network: GraphNetwork) -> None:
+        self.topology_ = network.plan.topology
+        self.input_weights_ = to_numpy(network.input_weights)
+        self.node_weights_ = to_numpy(network.node_weights * network.plan.mask)
+        self.node_biases_ = to_numpy(network.node_biases)
+        self.output_weights_ = to_numpy(network.output_weights)
+        self.output_biases_ = to_numpy(network.output_biases)
+
+    def _set_curves(self, net: TrainingNet, monitor: Monitor) -> None:
+        losses = [e["train_loss"] for e in net.history if "train_loss" in e]
+        self.loss_curve_ = losses
+        self.n_iter_ = len(losses)
+        self.loss_ = losses[-1] if losses else float("nan")
+        self.best_loss_ = min(losses, default=float("nan"))
+        if monitor.score is not None:
+            earlier = self.validation_scores_ or []
+            self.validation_scores_ = [*earlier, *monitor.scores]
+
+    # What predictions are made of.
+
+    def _check_X(self, X: Any) -> np.ndarray:
+        dtype = self.input_weights_.dtype
+        return validate_data(self, X, reset=False, dtype=dtype, order="C")
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Outputs of the network, (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        network = self.net_.module_
+        outputs, stats = compute(network, self._check_X(X), network.read)
+        stats.warn()
+        return outputs
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state to pickle, on the CPU."""
+        state = dict(super().__getstate__())
+        if torch.device(state.get("device_", "cpu")).type != "cpu":
+            state["net_"] = _moved(copy.deepcopy(self.net_), "cpu")
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state, on its former device if there is one."""
+        super().__setstate__(state)
+        device = state.get("device_", "cpu")
+        if torch.device(device).type == "cpu":
+            return
+        self.device_ = device if is_available(torch.device(device)) else "cpu"
+        _moved(self.net_, self.device_)
+
+
+def _moved(net: TrainingNet, device: str) -> TrainingNet:
+    net.device = device
+    net.module_.move(device)
+    net.initialize_optimizer()
+    return net

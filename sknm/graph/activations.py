@@ -1,0 +1,115 @@
+"""Activations σ, their slopes σ', and whether σ is a proximal operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An elementwise function with what the solvers need to know about it.
+
+    A function is a proximal operator when its slope lies in [0, 1]; only then do the
+    guarantees of :mod:`sknm.graph.stability` hold.
+
+    Attributes
+    ----------
+    name : str
+        The name that users give.
+    value : callable
+        ``σ(u)``, a new tensor.
+    slope : callable
+        ``σ'(u)``; where σ has a kink, the slope on its left.
+    proximal : bool
+        Whether ``0 <= σ' <= 1`` everywhere.
+    """
+
+    name: str
+    value: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+    proximal: bool = True
+
+    def reflect(self, u: Tensor, out: Tensor | None = None) -> Tensor:
+        """Reflected resolvent ``2σ(u) - u``, written to `out`."""
+        if self.name == "relu":
+            return torch.abs(u, out=out)
+        return torch.sub(self.value(u).mul_(2), u, out=out)
+
+    def rows(self, index: Any) -> Activation:
+        """The same function: it is the same for all samples."""
+        return self
+
+
+class Gate:
+    """The linear map ``v -> D ∘ v`` with slopes ``D`` in [0, 1].
+
+    It takes the place of the activation in the adjoint system ``δ = D ∘ (g + δ Wᵀ)``,
+    which therefore is solved by the same solvers as the forward one.
+
+    Parameters
+    ----------
+    slope : Tensor
+        ``D``, of the shape of the values it multiplies.
+    """
+
+    proximal = True
+
+    def __init__(self, slope: Tensor) -> None:
+        self._slope = slope
+        self._reflection = slope * 2 - 1
+
+    def value(self, v: Tensor) -> Tensor:
+        """``D ∘ v``."""
+        return self._slope * v
+
+    def slope(self, v: Tensor) -> Tensor:
+        """``D``, whatever `v` is."""
+        return self._slope
+
+    def reflect(self, v: Tensor, out: Tensor | None = None) -> Tensor:
+        """``(2D - 1) ∘ v``, written to `out`."""
+        return torch.mul(self._reflection, v, out=out)
+
+    def rows(self, index: Any) -> Gate:
+        """The same map for the samples at `index` only."""
+        return Gate(self._slope[index])
+
+
+def _positive(u: Tensor) -> Tensor:
+    return (u > 0).to(u.dtype)
+
+
+def _leaky_slope(u: Tensor) -> Tensor:
+    return torch.where(u > 0, 1.0, 0.01).to(u.dtype)
+
+
+def _sigmoid_slope(u: Tensor) -> Tensor:
+    s = torch.sigmoid(u)
+    return s * (1 - s)
+
+
+ACTIVATIONS = {
+    activation.name: activation
+    for activation in (
+        Activation("relu", torch.relu, _positive),
+        Activation("leaky_relu", F.leaky_relu, _leaky_slope),
+        Activation("tanh", torch.tanh, lambda u: 1 - torch.tanh(u) ** 2),
+        Activation("sigmoid", torch.sigmoid, _sigmoid_slope),
+        Activation("softplus", F.softplus, torch.sigmoid),
+        Activation("elu", F.elu, lambda u: torch.exp(u.clamp_max(0))),
+        Activation("identity", torch.clone, torch.ones_like),
+        Activation(
+            "squared_relu",
+            lambda u: torch.relu(u) ** 2,
+            lambda u: 2 * torch.relu(u),
+            proximal=False,
+        ),
+    )
+}
+"""Every activation by name."""

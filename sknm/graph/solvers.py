@@ -1,0 +1,460 @@
+"""Solvers of ``u = σ(u) W + a`` on a batch of blocks: one protocol, one `Solution`.
+
+A solver is a function ``(problem, options, C) -> (u, n_iter)``; `solve_blocks` calls it,
+measures what it found and finishes the samples that it left open. The unknown is the
+pre-activation ``u = zW + a``, from which ``z = σ(u)`` and ``σ'(u)`` both follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+NEWTON_MEMORY = 2**24
+"""Most elements that the Jacobians of one batch of Newton's method may have."""
+
+
+class Elementwise(Protocol):
+    """What a solver needs of σ: an activation, or the gate of an adjoint system."""
+
+    proximal: bool
+
+    def value(self, u: Tensor, /) -> Tensor:
+        """``σ(u)``."""
+
+    def slope(self, u: Tensor, /) -> Tensor:
+        """``σ'(u)``."""
+
+    def reflect(self, u: Tensor, /, out: Tensor | None = None) -> Tensor:
+        """``2σ(u) - u``."""
+
+    def rows(self, index: Any, /) -> Elementwise:
+        """The same function for some samples only."""
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """How a solve is to be done, and how well.
+
+    Attributes
+    ----------
+    name : str, default="auto"
+        A key of `SOLVERS`, or ``"auto"``: Peaceman-Rachford splitting where it is known
+        to converge, Anderson acceleration elsewhere, and Newton's method for
+        the samples that are left.
+    atol, rtol : float, default=1e-5
+        A sample has converged when ``|z - σ(zW + a)| <= atol + rtol * max|z|``.
+    max_iter : int, default=200
+        Iterations after which a solver gives up.
+    verify : bool, default=True
+        Measure the residual of each sample. Without it (training), convergence is
+        judged by the root mean square of the last step over the whole batch.
+    first_check : int, default=5
+        First iteration after which convergence is tested: a test costs as
+        much as an iteration.
+    """
+
+    name: str = "auto"
+    atol: float = 1e-5
+    rtol: float = 1e-5
+    max_iter: int = 200
+    verify: bool = True
+    first_check: int = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """``u = σ(u) W + a`` on `n_blocks` graphs of `n_nodes` nodes, many samples each.
+
+    Attributes
+    ----------
+    sigma : Elementwise
+        The activation σ.
+    a : Tensor of shape (n_blocks, n_samples, n_nodes)
+        What enters the nodes from outside.
+    W : Tensor of shape (n_blocks, n_nodes, n_nodes)
+        ``W[k, i, j]`` is the weight of the edge from node i to node j of block k.
+    """
+
+    sigma: Elementwise
+    a: Tensor
+    W: Tensor
+
+    def step(self, u: Tensor) -> Tensor:
+        """``σ(u) W + a``."""
+        return torch.baddbmm(self.a, self.sigma.value(u), self.W)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solver found: node values, and how far it got.
+
+    Attributes
+    ----------
+    value : Tensor
+        Node values ``z``; (n_blocks, n_samples, n_nodes) for a batch of
+        blocks, (n_samples, n_nodes) for a whole graph.
+    preactivation : Tensor
+        ``u`` with ``z = σ(u)``, of the same shape.
+    converged : Tensor of bool of shape (n_samples,)
+        Which samples fulfil the tolerances.
+    n_iter : int
+        Iterations of the solver.
+    residual : float
+        Largest ``|z - σ(zW + a)|``.
+    """
+
+    value: Tensor
+    preactivation: Tensor
+    converged: Tensor
+    n_iter: int
+    residual: float
+
+
+Solver = Callable[[Problem, SolverOptions, Tensor | None], tuple[Tensor, int]]
+
+
+def reflection(W: Tensor) -> Tensor:
+    """``C = 2 (2I - W)⁻¹ - I``, the linear half of a Peaceman-Rachford iteration.
+
+    Parameters
+    ----------
+    W : Tensor of shape (n_blocks, n_nodes, n_nodes)
+        Weights of each block.
+
+    Returns
+    -------
+    Tensor of shape (n_blocks, n_nodes, n_nodes)
+        Not finite where ``2I - W`` is singular.
+    """
+    eye = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
+    inverse, _ = torch.linalg.inv_ex(2 * eye - W)
+    return 2 * inverse - eye
+
+
+def refine_reflection(C: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
+    """One Newton-Schulz step from the reflection of weights close to `W`.
+
+    Parameters
+    ----------
+    C : Tensor of shape (n_blocks, n_nodes, n_nodes)
+        Reflection of nearby weights.
+    W : Tensor of shape (n_blocks, n_nodes, n_nodes)
+        Weights of each block.
+
+    Returns
+    -------
+    C : Tensor of shape (n_blocks, n_nodes, n_nodes)
+        The better reflection; its error is the square of the old one.
+    defect : Tensor of shape (n_blocks, n_nodes, n_nodes)
+        ``I - (2I - W)(C + I)/2`` of the old one: zero if it was exact.
+    """
+    doubled = C + torch.eye(C.shape[-1], dtype=C.dtype, device=C.device)
+    defect = torch.baddbmm(C, W, doubled, beta=-1, alpha=0.5)
+    return torch.baddbmm(C, doubled, defect), defect
+
+
+def peaceman_rachford(
+    problem: Problem, options: SolverOptions, C: Tensor | None = None
+) -> tuple[Tensor, int]:
+    """Peaceman-Rachford splitting with step 1: ``u <- (2σ(u) - u) C + a (C + I)``.
+
+    Converges when σ is a proximal operator and the symmetric part of each block's
+    weights is below the identity (Winston & Kolter 2020, monotone operator
+    equilibrium networks).
+
+    Parameters
+    ----------
+    problem : Problem
+        What to solve.
+    options : SolverOptions
+        Tolerances.
+    C : Tensor of shape (n_blocks, n_nodes, n_nodes), optional
+        The :func:`reflection` of the weights, where it is known.
+
+    Returns
+    -------
+    u : Tensor of shape (n_blocks, n_samples, n_nodes)
+        Pre-activations.
+    n_iter : int
+        Iterations done.
+    """
+    C = reflection(problem.W) if C is None else C
+    # The first iteration, from u = 0, also is the constant of the others.
+    beta = torch.baddbmm(problem.a, problem.a, C)
+    u, reflected = beta, torch.empty_like(beta)
+    buffers = torch.empty_like(beta), torch.empty_like(beta)
+    for n_iter in range(1, options.max_iter + 1):
+        previous = u
+        problem.sigma.reflect(previous, out=reflected)
+        u = torch.baddbmm(beta, reflected, C, out=buffers[n_iter % 2])
+        if _is_checked(n_iter, options) and _has_settled(
+            torch.sub(u, previous, out=reflected), u, options
+        ):
+            break
+    return u, n_iter
+
+
+def picard(
+    problem: Problem, options: SolverOptions, C: Tensor | None = None
+) -> tuple[Tensor, int]:
+    """Fixed-point iteration ``u <- σ(u) W + a``; converges for contractions.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to solve.
+    options : SolverOptions
+        Tolerances.
+    C : Tensor, optional
+        Not used.
+
+    Returns
+    -------
+    u : Tensor of shape (n_blocks, n_samples, n_nodes)
+        Pre-activations.
+    n_iter : int
+        Iterations done.
+    """
+    u = problem.a
+    for n_iter in range(1, options.max_iter + 1):
+        previous, u = u, problem.step(u)
+        if _is_checked(n_iter, options) and _has_settled(u - previous, u, options):
+            break
+    return u, n_iter
+
+
+def anderson(
+    problem: Problem,
+    options: SolverOptions,
+    C: Tensor | None = None,
+    memory: int = 5,
+) -> tuple[Tensor, int]:
+    """Anderson acceleration of the fixed-point iteration, per sample and block.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to solve.
+    options : SolverOptions
+        Tolerances.
+    C : Tensor, optional
+        Not used.
+    memory : int, default=5
+        Number of former iterates that are combined.
+
+    Returns
+    -------
+    u : Tensor of shape (n_blocks, n_samples, n_nodes)
+        Pre-activations.
+    n_iter : int
+        Iterations done.
+    """
+    iterates, images = [problem.a], [problem.step(problem.a)]
+    for n_iter in range(1, options.max_iter + 1):
+        u = _anderson_mix(iterates, images)
+        image = problem.step(u)
+        iterates, images = [*iterates, u][-memory:], [*images, image][-memory:]
+        if _is_checked(n_iter, options) and _has_settled(image - u, u, options):
+            break
+    return images[-1], n_iter
+
+
+def _anderson_mix(iterates: list[Tensor], images: list[Tensor]) -> Tensor:
+    """The affine combination of `images` whose combined defect is smallest."""
+    if len(images) == 1:
+        return images[0]
+    defects = torch.stack([g - u for u, g in zip(iterates, images, strict=True)], -1)
+    differences = defects[..., 1:] - defects[..., :-1]
+    gram = differences.mT @ differences
+    scale = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    ridge = 10 * torch.finfo(gram.dtype).eps * scale + torch.finfo(gram.dtype).tiny
+    right = differences.mT @ defects[..., -1:]
+    gamma, _ = torch.linalg.solve_ex(gram + ridge * eye, right)
+    stacked = torch.stack(images, -1)
+    steps = stacked[..., 1:] - stacked[..., :-1]
+    return images[-1] - (steps @ gamma.nan_to_num(0, 0, 0))[..., 0]
+
+
+def newton(
+    problem: Problem, options: SolverOptions, C: Tensor | None = None
+) -> tuple[Tensor, int]:
+    """Semi-smooth Newton's method with backtracking, per sample and block.
+
+    Each iteration solves ``Δ (I - diag(σ'(u)) W) = σ(u) W + a - u``. For the gate of an
+    adjoint system, which is linear, the first one is exact.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to solve.
+    options : SolverOptions
+        Tolerances.
+    C : Tensor, optional
+        Not used.
+
+    Returns
+    -------
+    u : Tensor of shape (n_blocks, n_samples, n_nodes)
+        Pre-activations.
+    n_iter : int
+        Iterations of the slowest batch.
+    """
+    n_blocks, n_samples, n_nodes = problem.a.shape
+    chunk = max(1, NEWTON_MEMORY // (n_blocks * n_nodes**2))
+    found, counts = [], [0]
+    for start in range(0, n_samples, chunk):
+        rows = slice(start, min(start + chunk, n_samples))
+        part = replace(
+            problem,
+            sigma=problem.sigma.rows((slice(None), rows)),
+            a=problem.a[:, rows],
+        )
+        u, n_iter = _newton_chunk(part, options)
+        found.append(u)
+        counts.append(n_iter)
+    return torch.cat(found, 1) if found else problem.a.clone(), max(counts)
+
+
+def _newton_chunk(problem: Problem, options: SolverOptions) -> tuple[Tensor, int]:
+    u = problem.a.clone()
+    defect = problem.step(u) - u
+    for n_iter in range(1, options.max_iter + 1):
+        u, defect = _backtrack(
+            problem, u, defect, _newton_direction(problem, u, defect)
+        )
+        size = defect.abs().amax()
+        if bool(size <= 0.1 * (options.atol + options.rtol * u.abs().amax())):
+            break
+    return u, n_iter
+
+
+def _newton_direction(problem: Problem, u: Tensor, defect: Tensor) -> Tensor:
+    jacobian = -problem.sigma.slope(u)[..., None] * problem.W[:, None]
+    jacobian.diagonal(dim1=-2, dim2=-1).add_(1)
+    direction, _ = torch.linalg.solve_ex(jacobian.mT, defect[..., None])
+    return direction[..., 0].nan_to_num(0, 0, 0)
+
+
+def _backtrack(
+    problem: Problem, u: Tensor, defect: Tensor, direction: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The longest of the steps 1, ½, ¼, … that makes each sample's defect smaller.
+
+    A sample that none of them helps makes one step of the fixed-point iteration, which
+    leaves the kink that held it.
+    """
+    size = torch.linalg.vector_norm(defect, dim=-1, keepdim=True)
+    best_u, best_defect = u + defect, problem.step(u + defect) - (u + defect)
+    open_ = torch.ones_like(size, dtype=torch.bool)
+    for halvings in range(8):
+        trial = u + direction * 0.5**halvings
+        trial_defect = problem.step(trial) - trial
+        trial_size = torch.linalg.vector_norm(trial_defect, dim=-1, keepdim=True)
+        better = open_ & (trial_size <= size * (1 - 0.1 * 0.5**halvings))
+        best_u = torch.where(better, trial, best_u)
+        best_defect = torch.where(better, trial_defect, best_defect)
+        open_ = open_ & ~better
+        if not open_.any():
+            break
+    return best_u, best_defect
+
+
+SOLVERS: dict[str, Solver] = {
+    "peaceman_rachford": peaceman_rachford,
+    "picard": picard,
+    "anderson": anderson,
+    "newton": newton,
+}
+"""The solvers of cyclic blocks by name."""
+
+
+def solve_blocks(
+    problem: Problem, options: SolverOptions, C: Tensor | None = None
+) -> Solution:
+    """Solve a batch of blocks with the solver that `options` name.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to solve.
+    options : SolverOptions
+        Which solver, and the tolerances.
+    C : Tensor of shape (n_blocks, n_nodes, n_nodes), optional
+        The :func:`reflection` of the weights, where it is known.
+
+    Returns
+    -------
+    Solution
+        Node values; ``converged`` says which samples fulfil the tolerances.
+    """
+    u, n_iter = _choose(problem, options)(problem, options, C)
+    if not options.verify:
+        z = problem.sigma.value(u)
+        settled = torch.full((), n_iter < options.max_iter, device=u.device)
+        return Solution(z, u, settled.expand(u.shape[1]), n_iter, float("nan"))
+    solution = _measure(problem, options, u, n_iter)
+    if options.name != "auto" or bool(solution.converged.all()):
+        return solution
+    return _finish(problem, options, solution)
+
+
+def _choose(problem: Problem, options: SolverOptions) -> Solver:
+    if options.name != "auto":
+        return SOLVERS[options.name]
+    return peaceman_rachford if problem.sigma.proximal else anderson
+
+
+def _measure(
+    problem: Problem, options: SolverOptions, u: Tensor, n_iter: int
+) -> Solution:
+    """One more evaluation, and the residual of what came before it."""
+    z = problem.sigma.value(u)
+    u = torch.baddbmm(problem.a, z, problem.W)
+    better = problem.sigma.value(u)
+    errors = (better - z).abs().amax((0, 2))
+    allowed = options.atol + options.rtol * better.abs().amax((0, 2))
+    converged = errors <= allowed
+    residual = errors.max().item() if len(errors) else 0.0
+    return Solution(z, u, converged, n_iter, residual)
+
+
+def _finish(problem: Problem, options: SolverOptions, solution: Solution) -> Solution:
+    """Solve the samples that have not converged with Newton's method."""
+    rows = (~solution.converged).nonzero()[:, 0]
+    rest = Problem(
+        problem.sigma.rows((slice(None), rows)),
+        problem.a[:, rows],
+        problem.W,
+    )
+    tight = replace(options, max_iter=50)
+    u, n_iter = newton(rest, tight)
+    found = _measure(rest, tight, u, n_iter)
+    value = solution.value.index_copy(1, rows, found.value)
+    preactivation = solution.preactivation.index_copy(1, rows, found.preactivation)
+    converged = solution.converged.index_copy(0, rows, found.converged)
+    complete = replace(
+        solution, value=value, preactivation=preactivation, converged=converged
+    )
+    errors = (problem.sigma.value(problem.step(preactivation)) - value).abs()
+    return replace(
+        complete, n_iter=solution.n_iter + n_iter, residual=errors.max().item()
+    )
+
+
+def _is_checked(n_iter: int, options: SolverOptions) -> bool:
+    late = n_iter - options.first_check
+    return late >= 0 and late % (2 if not options.verify else 3) == 0
+
+
+def _has_settled(step: Tensor, u: Tensor, options: SolverOptions) -> bool:
+    if options.verify:
+        allowed = options.atol + options.rtol * u.abs().amax()
+        return bool(step.abs_().amax() <= 0.5 * allowed)
+    flat, u = step.reshape(-1), u.reshape(-1)
+    return bool(torch.dot(flat, flat) <= options.rtol**2 * torch.dot(u, u))

@@ -1,0 +1,316 @@
+"""Topology: which edges exist, and what follows from them.
+
+An edge mask is taken apart into weak components (which never exchange anything) and
+strong components (the smallest sets of nodes that must be solved together), and the
+strong components are ordered so that each depends on earlier ones only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+PADDING_WASTE = 1.25
+"""Cyclic components share a batch when the largest has at most this many times the
+nodes of the smallest: beyond, padding costs more than a second batch."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The nodes of one level: all of them can be evaluated at the same time.
+
+    Attributes
+    ----------
+    acyclic : ndarray of shape (n_acyclic,)
+        Nodes on no cycle; one evaluation each.
+    blocks : tuple of ndarray of shape (n_blocks, block_size)
+        Batches of cyclic components, one row each; rows are padded with -1.
+    """
+
+    acyclic: np.ndarray
+    blocks: tuple[np.ndarray, ...]
+
+    @cached_property
+    def nodes(self) -> np.ndarray:
+        """All nodes of this stage, ascending."""
+        parts = [self.acyclic, *(b[b >= 0] for b in self.blocks)]
+        return np.sort(np.concatenate(parts))
+
+
+class Topology:
+    """Which edges of a graph exist, and the components that follow from them.
+
+    Parameters
+    ----------
+    mask : ndarray or sparse array of shape (n_nodes, n_nodes)
+        Non-zero at ``[i, j]`` where the edge from node i to node j exists. The diagonal
+        must be empty: a node has a bias, not a loop (NM, "self-spin edge").
+
+    Attributes
+    ----------
+    edges : csr_array of bool of shape (n_nodes, n_nodes)
+        The edges.
+    n_nodes, n_edges : int
+        Size of the graph.
+    weak_labels, strong_labels : ndarray of shape (n_nodes,)
+        Component of each node. Strong components are numbered in topological order:
+        edges lead to equal or larger labels.
+    n_weak, n_strong : int
+        Number of components.
+
+    Raises
+    ------
+    ValueError
+        If `mask` is not square or has an entry on the diagonal.
+    """
+
+    def __init__(self, mask: Any) -> None:
+        edges = sparse.csr_array(mask, dtype=bool)
+        edges.eliminate_zeros()
+        if edges.ndim != 2 or edges.shape[0] != edges.shape[1]:
+            raise ValueError(f"mask must be square, got shape {edges.shape}.")
+        if edges.diagonal().any():
+            raise ValueError(
+                "mask has entries on its diagonal, but a node can't have an edge to "
+                "itself; set the diagonal to zero."
+            )
+        self.edges = edges
+        self.n_nodes = int(edges.shape[0])
+        self.n_edges = int(edges.nnz)
+        self.n_weak, self.weak_labels = connected_components(edges, connection="weak")
+        self.n_strong, self.strong_labels = _ordered_strong_components(edges)
+
+    @classmethod
+    def from_weights(cls, W: Any, tau: float = 0.0) -> Topology:
+        """The edges with ``|W_ij| > tau`` (NM Definition 1).
+
+        Parameters
+        ----------
+        W : ndarray or sparse array of shape (n_nodes, n_nodes)
+            ``W[i, j]`` is the weight of the edge from node i to node j.
+        tau : float, default=0.0
+            Edges of at most this absolute weight do not count.
+
+        Returns
+        -------
+        Topology
+            The graph of the edges that count.
+        """
+        return cls(abs(W) > tau)
+
+    @classmethod
+    def complete(cls, n_nodes: int) -> Topology:
+        """Every edge between `n_nodes` nodes."""
+        return cls(~np.eye(n_nodes, dtype=bool))
+
+    @classmethod
+    def modular(cls, sizes: Sequence[int]) -> Topology:
+        """Complete modules of the given `sizes`, no edge between them."""
+        labels = np.repeat(np.arange(len(sizes)), sizes)
+        mask = labels[:, None] == labels
+        np.fill_diagonal(mask, False)
+        return cls(mask)
+
+    @classmethod
+    def layered(cls, sizes: Sequence[int]) -> Topology:
+        """Layers of the given `sizes`, each wholly joined to the next."""
+        labels = np.repeat(np.arange(len(sizes)), sizes)
+        return cls(labels[:, None] + 1 == labels)
+
+    @classmethod
+    def triangular(cls, n_nodes: int) -> Topology:
+        """Every edge from a node to a later one: the complete acyclic graph."""
+        return cls(np.triu(np.ones((n_nodes, n_nodes), dtype=bool), 1))
+
+    def __repr__(self) -> str:
+        return (
+            f"Topology(n_nodes={self.n_nodes}, n_edges={self.n_edges}, "
+            f"n_weak={self.n_weak}, n_strong={self.n_strong})"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Topology):
+            return NotImplemented
+        if self.edges.shape != other.edges.shape:
+            return False
+        return (self.edges != other.edges).nnz == 0
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @cached_property
+    def edges_T(self) -> sparse.csr_array:
+        """The edges turned round: row j holds the sources of node j."""
+        return self.edges.T.tocsr()
+
+    def to_dense(self) -> np.ndarray:
+        """The edge mask as an array of bool of shape (n_nodes, n_nodes)."""
+        return self.edges.toarray()
+
+    def block_masks(self, nodes: np.ndarray) -> np.ndarray:
+        """Edges inside each of several sets of nodes.
+
+        Parameters
+        ----------
+        nodes : ndarray of shape (n_blocks, block_size)
+            Sets of nodes without common members, padded with -1.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_blocks, block_size, block_size)
+            Whether the edge between two nodes of a set exists.
+        """
+        blocks, slots = np.nonzero(nodes >= 0)
+        place = np.full((self.n_nodes, 2), -1)
+        place[nodes[blocks, slots]] = np.column_stack([blocks, slots])
+        source, target = self._ends
+        block = place[source, 0]
+        inside = (block >= 0) & (block == place[target, 0])
+        source, target = source[inside], target[inside]
+        masks = np.zeros((*nodes.shape, nodes.shape[1]), dtype=bool)
+        masks[block[inside], place[source, 1], place[target, 1]] = True
+        return masks
+
+    @cached_property
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.edges.nonzero()
+
+    def labels(self, connection: str = "weak") -> np.ndarray:
+        """Component of each node, of weak or of strong components.
+
+        Parameters
+        ----------
+        connection : {"weak", "strong"}, default="weak"
+            The kind of component.
+
+        Returns
+        -------
+        ndarray of shape (n_nodes,)
+            A component's number for each node.
+        """
+        return self.weak_labels if connection == "weak" else self.strong_labels
+
+    def sizes(self, connection: str = "weak") -> np.ndarray:
+        """Number of nodes of each component.
+
+        Parameters
+        ----------
+        connection : {"weak", "strong"}, default="weak"
+            The kind of component.
+
+        Returns
+        -------
+        ndarray of shape (n_components,)
+            Nodes per component, in the order of the labels.
+        """
+        return np.bincount(self.labels(connection))
+
+    @property
+    def density(self) -> float:
+        """Share of the possible edges that exist."""
+        return self.n_edges / max(1, self.n_nodes * (self.n_nodes - 1))
+
+    @property
+    def is_acyclic(self) -> bool:
+        """Whether no node can reach itself."""
+        return self.n_strong == self.n_nodes
+
+    @cached_property
+    def node_levels(self) -> np.ndarray:
+        """Longest number of component-to-component edges that lead to each node."""
+        return _component_levels(self.edges, self.strong_labels, self.n_strong)[
+            self.strong_labels
+        ]
+
+    @cached_property
+    def cyclic_components(self) -> list[np.ndarray]:
+        """The nodes of each strong component that has a cycle, in topological order."""
+        return [nodes for nodes in self._strong_members() if len(nodes) > 1]
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        """What can be evaluated together, in the order in which it has to be."""
+        levels = self.node_levels
+        is_cyclic = np.zeros(self.n_nodes, dtype=bool)
+        by_level: dict[int, list[np.ndarray]] = {}
+        for nodes in self.cyclic_components:
+            is_cyclic[nodes] = True
+            by_level.setdefault(int(levels[nodes[0]]), []).append(nodes)
+        return [
+            Stage(
+                np.flatnonzero((levels == level) & ~is_cyclic),
+                tuple(_batches(by_level.get(level, []))),
+            )
+            for level in range(int(levels.max(initial=-1)) + 1)
+        ]
+
+    def _strong_members(self) -> Iterator[np.ndarray]:
+        order = np.argsort(self.strong_labels, kind="stable")
+        ends = np.cumsum(np.bincount(self.strong_labels, minlength=self.n_strong))
+        yield from np.split(order, ends[:-1]) if self.n_nodes else ()
+
+
+def _ordered_strong_components(edges: sparse.csr_array) -> tuple[int, np.ndarray]:
+    """Strong components, numbered so that edges never lead to a smaller number."""
+    n_strong, labels = connected_components(edges, connection="strong")
+    # Tarjan's algorithm closes a component only after all that it leads to, so scipy's
+    # numbers run against the edges; this isn't documented, hence the check.
+    labels = n_strong - 1 - labels
+    rows, columns = edges.nonzero()
+    if not (labels[rows] <= labels[columns]).all():
+        labels = _topological_labels(labels[rows], labels[columns], n_strong)[labels]
+    return n_strong, labels
+
+
+def _topological_labels(source: np.ndarray, target: np.ndarray, n: int) -> np.ndarray:
+    """Rank of each of `n` components in a topological order of the given edges."""
+    levels = _peel(source, target, n)
+    ranks = np.empty(n, dtype=np.intp)
+    ranks[np.argsort(levels, kind="stable")] = np.arange(n)
+    return ranks
+
+
+def _component_levels(
+    edges: sparse.csr_array, labels: np.ndarray, n_components: int
+) -> np.ndarray:
+    rows, columns = edges.nonzero()
+    return _peel(labels[rows], labels[columns], n_components)
+
+
+def _peel(source: np.ndarray, target: np.ndarray, n: int) -> np.ndarray:
+    """Longest path to each of `n` components, by taking off the sources again and again.
+
+    Edges inside a component are passed over.
+    """
+    between = source != target
+    source, target = source[between], target[between]
+    levels = np.zeros(n, dtype=np.intp)
+    for _ in range(n):
+        if not len(source):
+            return levels
+        waiting = np.zeros(n, dtype=bool)
+        waiting[target] = True
+        levels[waiting] += 1
+        keep = waiting[source]
+        source, target = source[keep], target[keep]
+    return levels
+
+
+def _batches(components: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Put components of similar size into padded arrays, largest first."""
+    waiting = sorted(components, key=len, reverse=True)
+    while waiting:
+        width = len(waiting[0])
+        taken = [nodes for nodes in waiting if len(nodes) * PADDING_WASTE >= width]
+        waiting = waiting[len(taken) :]
+        batch = np.full((len(taken), width), -1, dtype=np.intp)
+        for row, nodes in zip(batch, taken, strict=True):
+            row[: len(nodes)] = nodes
+        # Modules that lie side by side in the node order stay in that order, so that
+        # a block-diagonal graph needs no gathering.
+        yield batch[np.argsort(batch[:, 0], kind="stable")]

@@ -1,0 +1,310 @@
+"""Neural Modules: cyclic graphs that organise themselves into independent modules."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor
+
+from sknm._docstrings import fill
+from sknm.graph.activations import ACTIVATIONS
+from sknm.graph.solvers import SOLVERS
+from sknm.parameters import (
+    CLASSIFIER_PARAMETERS,
+    SHARED_ATTRIBUTES,
+    SHARED_PARAMETERS,
+    ClassifierParameters,
+    SharedParameters,
+)
+from sknm.plasticity.modules import PENALTIES, ModulePenalty, draw_weights, module_sizes
+from sknm.plasticity.organiser import ModularOrganiser
+from sknm.targets import GraphClassifier, GraphRegressor
+from sknm.training.network import GraphNetwork
+
+PARAMETERS = """
+n_nodes : int, default=400
+    Number of nodes.
+
+init : {"modular", "dense"}, default="modular"
+    How the graph starts: as dense modules of `module_size` nodes, with edges between
+    them below the threshold; or as one complete graph, as in the papers.
+
+module_size : int, default=50
+    Number of nodes of a module at a modular start, as nearly as `n_nodes` allows.
+
+tau : float, default=0.05
+    Threshold: edges with an absolute weight of at most `tau` are left out of the
+    graph. They keep being trained and can come back. It should be several steps of
+    the optimiser wide.
+
+lambda_NM : float, default=4.0
+    Strength of the penalty, in steps of the optimiser: an edge of price 1 shrinks by
+    `lambda_NM` times the learning rate at each step.
+
+penalty : {"bridge", "nm", "l1", "l2"} or None, default="bridge"
+    What an edge costs. "bridge": nothing inside a module; between two
+    modules, the share of all nodes that the module has which the edge would make. "nm":
+    the size of the module of the node that it leads to (NM eq. 6-8). "l1" and "l2":
+    the same for all, with the L1 or L2 norm.
+
+norm : {"l1", "l2"}, default="l1"
+    Whether the penalties "bridge" and "nm" act on absolute or squared weights; only
+    the first makes edges vanish.
+
+measure : {"share", "edges"}, default="share"
+    What the size of a module is in the penalties "bridge" and "nm": its share of
+    the nodes, so that `lambda_NM` keeps its meaning as `n_nodes` changes, or its
+    number of edges.
+
+connection : {"weak", "strong"}, default="weak"
+    Whether modules are the weakly or the strongly connected components of the graph.
+
+stability : {"monotone", "contraction"} or None, default="monotone"
+    Guarantee that each input has one solution, and the solver finds it. "monotone"
+    bounds the symmetric part of each cyclic block, "contraction" its
+    spectral norm, which is stricter; None leaves the weights alone.
+
+margin : float, default=0.05
+    How far the blocks stay below the bound 1; a larger margin means fewer iterations.
+
+solver : {"auto", "peaceman_rachford", "picard", "anderson", "newton"}, \
+default="auto"
+    How cyclic blocks are solved. "auto" takes Peaceman-Rachford splitting, and
+    Newton's method for rows that it leaves open.
+"""
+
+ATTRIBUTES = """
+topology_ : Topology
+    The edges above the threshold, and what follows from them.
+
+module_labels_ : ndarray of shape (n_nodes,)
+    Module of each node.
+
+n_modules_ : int
+    Number of modules.
+
+module_sizes_ : ndarray of shape (n_modules_,)
+    Nodes of each module, in the order of the labels.
+
+module_history_ : list of dict
+    After each epoch: "n_modules", "largest_share" (of the nodes, in the largest
+    module) and "density" (share of the possible edges that exist).
+"""
+
+REFERENCES = """
+.. [1] "Automatic Organization of Neural Modules for Enhanced Collaboration in
+   Neural Networks", arXiv:2005.04088.
+
+.. [2] "Automated Architecture Synthesis for Arbitrarily Structured Neural
+   Networks", arXiv:2306.02157.
+
+.. [3] E. Winston and J. Z. Kolter, "Monotone operator equilibrium networks",
+   NeurIPS 2020.
+"""
+
+document = fill(
+    parameters=PARAMETERS,
+    shared=SHARED_PARAMETERS,
+    classifier=CLASSIFIER_PARAMETERS,
+    attributes=ATTRIBUTES,
+    shared_attributes=SHARED_ATTRIBUTES,
+    references=REFERENCES,
+)
+
+
+@dataclass(repr=False, eq=False)
+class NeuralModuleParameters:
+    """Constructor of both estimators, beyond what all share."""
+
+    _: KW_ONLY
+    init: str = "modular"
+    module_size: int = 50
+    tau: float = 0.05
+    lambda_NM: float = 4.0
+    penalty: str | None = "bridge"
+    norm: str = "l1"
+    measure: str = "share"
+    connection: str = "weak"
+    stability: str | None = "monotone"
+    margin: float = 0.05
+    solver: str = "auto"
+
+    _own_constraints: ClassVar[dict[str, list[Any]]] = {
+        "init": [StrOptions({"modular", "dense"})],
+        "module_size": [Interval(Integral, 1, None, closed="left")],
+        "tau": [Interval(Real, 0, None, closed="left")],
+        "lambda_NM": [Interval(Real, 0, None, closed="left")],
+        "penalty": [StrOptions(set(PENALTIES)), None],
+        "norm": [StrOptions({"l1", "l2"})],
+        "measure": [StrOptions({"share", "edges"})],
+        "connection": [StrOptions({"weak", "strong"})],
+        "stability": [StrOptions({"monotone", "contraction"}), None],
+        "margin": [Interval(Real, 0, 1, closed="neither")],
+        "solver": [StrOptions({"auto", *SOLVERS})],
+    }
+
+
+class NeuralModuleMixin(NeuralModuleParameters):
+    """The graph of both estimators: how it starts, and what changes it."""
+
+    def _check_parameters(self) -> None:
+        if self.stability is not None and not ACTIVATIONS[self.activation].proximal:
+            raise ValueError(
+                f"activation={self.activation!r} can't be guaranteed by stability="
+                f"{self.stability!r}: its slope leaves [0, 1], so that cyclic graphs "
+                "may have no solution or many. Use another activation, such as "
+                "'relu', or stability=None."
+            )
+
+    def _solver_name(self) -> str:
+        return self.solver
+
+    def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
+        sizes = [self.n_nodes]
+        if self.init == "modular":
+            sizes = module_sizes(self.n_nodes, self.module_size)
+        return draw_weights(sizes, self.tau, 1.0, generator)
+
+    def _make_organiser(self) -> ModularOrganiser:
+        penalty = ModulePenalty(self.penalty, self.lambda_NM, self.norm, self.measure)
+        return ModularOrganiser(
+            self.tau, penalty, self.connection, self.stability, self.margin
+        )
+
+    def _set_weights(self, network: GraphNetwork) -> None:
+        super()._set_weights(network)
+        self.module_labels_ = self.topology_.labels(self.connection).copy()
+        self.module_sizes_ = self.topology_.sizes(self.connection)
+        self.n_modules_ = len(self.module_sizes_)
+        self.module_history_ = list(self.net_.organiser.history)
+
+
+@document
+@dataclass(repr=False, eq=False)
+class NeuralModuleClassifier(NeuralModuleMixin, GraphClassifier):
+    """Classifier whose nodes form a cyclic graph that organises itself into modules.
+
+    The values ``z`` of all nodes solve ``z = σ(zW + xU + b)``; the classes'
+    logits are ``zV + c``. Edges of W below a threshold are left out, and a penalty on
+    the others makes the graph fall into modules that don't know of each other and
+    are solved at the same time [1]_. Each solution is unique, and found [3]_.
+
+    Read more in the :ref:`User Guide <neural_modules>`.
+
+    Parameters
+    ----------
+    {parameters}
+
+    {shared}
+
+    {classifier}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    {attributes}
+
+    {shared_attributes}
+
+    See Also
+    --------
+    NeuralModuleRegressor : The same for numbers.
+    sklearn.neural_network.MLPClassifier : A layered network.
+
+    Notes
+    -----
+    Standardise the features first. Time and memory of a training step grow with the
+    number of nodes times the size of the modules.
+
+    References
+    ----------
+    {references}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sknm import NeuralModuleClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> model = make_pipeline(
+    ...     StandardScaler(), NeuralModuleClassifier(n_nodes=100, random_state=0)
+    ... )
+    >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
+    True
+    >>> model[-1].module_sizes_
+    array([50, 50])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SharedParameters._parameter_constraints,
+        **ClassifierParameters._classifier_constraints,
+        **NeuralModuleParameters._own_constraints,
+    }
+
+
+@document
+@dataclass(repr=False, eq=False)
+class NeuralModuleRegressor(NeuralModuleMixin, GraphRegressor):
+    """Regressor whose nodes form a cyclic graph that organises itself into modules.
+
+    The values ``z`` of all nodes solve ``z = σ(zW + xU + b)``; the predictions
+    are ``zV + c``. Edges of W below a threshold are left out, and a penalty on the
+    others makes the graph fall into modules that don't know of each other and are
+    solved at the same time [1]_. Each solution is unique, and found [3]_. The squared
+    error of the standardised targets is minimised; several targets are fitted at once.
+
+    Read more in the :ref:`User Guide <neural_modules>`.
+
+    Parameters
+    ----------
+    {parameters}
+
+    {shared}
+
+    Attributes
+    ----------
+    {attributes}
+
+    {shared_attributes}
+
+    See Also
+    --------
+    NeuralModuleClassifier : The same for classes.
+    sklearn.neural_network.MLPRegressor : A layered network.
+
+    Notes
+    -----
+    Standardise the features first. Time and memory of a training step grow with the
+    number of nodes times the size of the modules.
+
+    References
+    ----------
+    {references}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sknm import NeuralModuleRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     StandardScaler(), NeuralModuleRegressor(n_nodes=100, random_state=0)
+    ... )
+    >>> model.fit(X, y).predict(X[:2]).shape
+    (2,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SharedParameters._parameter_constraints,
+        **NeuralModuleParameters._own_constraints,
+    }

@@ -1,0 +1,196 @@
+"""The parameters and attributes that all estimators share, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sknm.graph.activations import ACTIVATIONS
+
+OPTIMIZERS = ("adamw", "sgd", "lbfgs")
+
+
+@dataclass(repr=False, eq=False)
+class SharedParameters:
+    """Constructor of all estimators; classifiers and regressors add to it."""
+
+    n_nodes: int = 400
+    _: KW_ONLY
+    activation: str = "relu"
+    optimizer: str = "adamw"
+    learning_rate_init: float = 0.01
+    alpha: float = 0.01
+    batch_size: int | str = "auto"
+    max_iter: int | None = None
+    dropout: float = 0.1
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    tol: float = 1e-4
+    warm_start: bool = False
+    random_state: int | np.random.RandomState | None = None
+    device: str = "cpu"
+    n_jobs: int | None = None
+    verbose: int | bool = 0
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_nodes": [Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "optimizer": [StrOptions(set(OPTIMIZERS))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "device": [str],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+
+
+@dataclass(repr=False, eq=False)
+class ClassifierParameters:
+    """What classifiers have beyond the shared parameters."""
+
+    _: KW_ONLY
+    label_smoothing: float = 0.1
+    class_weight: Mapping[Any, float] | str | None = None
+
+    _classifier_constraints: ClassVar[dict[str, list[Any]]] = {
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+
+SHARED_PARAMETERS = """
+activation : {"relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", \
+"identity"}, default="relu"
+    Activation function of the nodes.
+
+optimizer : {"adamw", "sgd", "lbfgs"}, default="adamw"
+    How weights are fitted: AdamW, stochastic gradient descent with Nesterov's
+    momentum, or L-BFGS, which takes all rows at once and suits small data.
+
+learning_rate_init : float, default=0.01
+    Peak of the learning rate, which rises from a 25th of it and falls to almost
+    nothing in the course of ``fit``. ``partial_fit`` keeps it constant.
+
+alpha : float, default=0.01
+    Weight decay.
+
+batch_size : int or "auto", default="auto"
+    Rows per training step; "auto" takes 128, or 256 for larger data.
+
+max_iter : int, default=None
+    Number of epochs. None takes 40, and more for small data, which make
+    few steps an epoch.
+
+dropout : float, default=0.1
+    Share of nodes whose output is left out of a training step, drawn anew for
+    each step.
+
+early_stopping : bool, default=False
+    Whether to stop when the validation score no longer improves, and to
+    return to the weights that had the best one.
+
+validation_fraction : float, default=0.1
+    Share of the training rows that is set aside as validation data when
+    `early_stopping` is set and ``fit`` gets none.
+
+n_iter_no_change : int, default=10
+    Epochs without improvement after which early stopping ends the training.
+
+tol : float, default=1e-4
+    Least change of the validation score that counts as an improvement.
+
+warm_start : bool, default=False
+    Whether ``fit`` goes on from the weights of the last call.
+
+random_state : int, RandomState instance or None, default=None
+    Seed of the weights, the order of the rows and the dropout. An int gives the
+    same model, bit for bit, at each call.
+
+device : str, default="cpu"
+    Where to compute: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best one
+    there is.
+
+n_jobs : int, default=None
+    Number of threads over which the modules of a large graph are spread. None is 1
+    unless in a :obj:`joblib.parallel_config` context, -1 is all processors.
+
+verbose : int, default=0
+    Whether to print a line per epoch.
+"""
+
+CLASSIFIER_PARAMETERS = """
+label_smoothing : float, default=0.1
+    Share of a target's probability that is spread over all classes. It makes
+    errors fewer, and the probabilities less extreme.
+
+class_weight : dict or "balanced", default=None
+    Weights of the classes, ``{label: weight}``. "balanced" weights them
+    inversely to how often they occur.
+"""
+
+SHARED_ATTRIBUTES = """
+n_features_in_ : int
+    Number of features seen in ``fit``.
+
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, if all of them are strings.
+
+n_iter_ : int
+    Number of epochs done.
+
+loss_ : float
+    Loss of the last epoch.
+
+loss_curve_ : list of float
+    Loss of each epoch.
+
+best_loss_ : float
+    Smallest loss of an epoch.
+
+validation_scores_ : list of float or None
+    Accuracy or R² on the validation data after each epoch; None without such data.
+
+device_ : str
+    Where the model was fitted.
+
+input_weights_ : ndarray of shape (n_features_in_, n_nodes)
+    ``U``: edges from the features to the nodes.
+
+node_weights_ : ndarray of shape (n_nodes, n_nodes)
+    ``W``: ``W[i, j]`` is the edge from node i to node j; 0 where there is none.
+
+node_biases_ : ndarray of shape (n_nodes,)
+    ``b``.
+
+output_weights_ : ndarray of shape (n_nodes, n_outputs)
+    ``V``: edges from the nodes to the outputs.
+
+output_biases_ : ndarray of shape (n_outputs,)
+    ``c``.
+
+solver_stats_ : dict
+    How well the node values of (up to 2000) training rows were found by
+    the fitted model: "iterations", "residual" (the largest) and
+    "unconverged" (share of the rows).
+
+net_ : skorch.NeuralNet
+    The net that was trained.
+"""

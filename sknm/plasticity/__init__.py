@@ -1,0 +1,1 @@
+"""The rules that change a topology while it is trained."""

@@ -1,0 +1,181 @@
+"""Neural Modules: the threshold, and the proximal steps that make modules form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sknm.graph.topology import Topology
+
+PENALTIES = ("bridge", "nm", "l1", "l2")
+
+
+def soft_threshold(w: Tensor, amount: Tensor | float) -> Tensor:
+    """Minimiser of ``(w - v)² / 2 + amount · |v|`` over v, elementwise (NM eq. 9)."""
+    return w.sign() * (w.abs() - amount).clamp_min(0)
+
+
+def shrink(w: Tensor, amount: Tensor | float) -> Tensor:
+    """Minimiser of ``(w - v)² / 2 + amount · v²`` over v, elementwise (NM eq. 10)."""
+    return w / (1 + 2 * amount)
+
+
+def join_probability(p: float, k: int) -> float:
+    """Probability that a node joins a module of k nodes: ``1 - pᵏ`` (NM eq. 11).
+
+    Parameters
+    ----------
+    p : float
+        Probability that an edge stays below the threshold, ``P(|w| < tau)``.
+    k : int
+        Number of nodes in the module.
+
+    Returns
+    -------
+    float
+        That at least one of k edges is above the threshold.
+    """
+    return 1 - p**k
+
+
+@dataclass(frozen=True)
+class ModulePenalty:
+    """What an edge costs, given the modules that exist.
+
+    Attributes
+    ----------
+    kind : {"bridge", "nm", "l1", "l2"} or None
+        ``"bridge"``: an edge between two modules costs the share of all nodes that
+        lies in the module it would make, an edge inside a module nothing.
+        ``"nm"``: an edge into node j costs the size ``s_j`` of j's module (NM eq. 6-8).
+        ``"l1"``, ``"l2"``: every edge costs 1.
+    strength : float
+        ``lambda_NM``.
+    norm : {"l1", "l2"}
+        Whether an edge's size is ``|w|`` or ``w²``; ``kind="l1"`` and ``kind="l2"`` say
+        so themselves.
+    measure : {"share", "edges"}
+        What the size of a module is: its share of the nodes, or its number of edges.
+    """
+
+    kind: str | None
+    strength: float
+    norm: str = "l1"
+    measure: str = "share"
+
+    @property
+    def prices_bridges_only(self) -> bool:
+        """Whether edges inside a module are free."""
+        return self.kind == "bridge"
+
+    def prices(self, topology: Topology, connection: str = "weak") -> np.ndarray:
+        """Price of each edge, exists it or not.
+
+        Parameters
+        ----------
+        topology : Topology
+            The edges above the threshold.
+        connection : {"weak", "strong"}, default="weak"
+            Which components are the modules.
+
+        Returns
+        -------
+        ndarray that broadcasts to (n_nodes, n_nodes)
+            ``s`` of NM eq. (6), to be multiplied by ``lambda_NM``.
+        """
+        if self.kind in ("l1", "l2"):
+            return np.ones((1, 1))
+        labels = topology.labels(connection)
+        sizes = self._module_sizes(topology, labels)[labels]
+        if self.kind == "nm":
+            return sizes[None, :]
+        joined = sizes[:, None] + sizes
+        return np.where(labels[:, None] == labels, 0, joined)
+
+    def apply(self, W: Tensor, prices: Tensor, step_size: float) -> None:
+        """Proximal step on the weights, in place.
+
+        Parameters
+        ----------
+        W : Tensor of shape (n_nodes, n_nodes)
+            Weights after the optimiser's step.
+        prices : Tensor
+            What :meth:`prices` gave.
+        step_size : float
+            Step size of the optimiser, which scales the proximal step.
+        """
+        amount = prices * (step_size * self.strength)
+        if self.kind == "l2" or (self.kind != "l1" and self.norm == "l2"):
+            W.copy_(shrink(W, amount))
+        else:
+            # soft_threshold without a copy of W for each of its operations.
+            W.sub_(torch.minimum(torch.maximum(W, -amount), amount))
+
+    def _module_sizes(self, topology: Topology, labels: np.ndarray) -> np.ndarray:
+        if self.measure == "share":
+            return np.bincount(labels) / topology.n_nodes
+        source, target = topology.edges.nonzero()
+        inside = labels[source] == labels[target]
+        return np.bincount(labels[source[inside]], minlength=labels.max() + 1) * 1.0
+
+
+def module_sizes(n_nodes: int, module_size: int) -> list[int]:
+    """Sizes of the modules of a modular start: as even as they can be.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes.
+    module_size : int
+        Number of nodes that a module should have.
+
+    Returns
+    -------
+    list of int
+        At least one module; all together `n_nodes`.
+    """
+    n_modules = max(1, round(n_nodes / module_size))
+    share, rest = divmod(n_nodes, n_modules)
+    return [share + (k < rest) for k in range(n_modules)]
+
+
+def draw_weights(
+    sizes: Sequence[int], tau: float, gain: float, generator: torch.Generator
+) -> Tensor:
+    """Weights of dense modules, and of bridges between them that start below `tau`.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Nodes of each module.
+    tau : float
+        Bridges are drawn from ``(-tau/2, tau/2)``: bounded, since one of them above the
+        threshold would merge two modules before the training starts.
+    gain : float
+        Inner edges are drawn from ``±gain / sqrt(module size)``.
+    generator : torch.Generator
+        Source of randomness, which also says on which device.
+
+    Returns
+    -------
+    Tensor of shape (n_nodes, n_nodes)
+        The diagonal is zero.
+    """
+    n_nodes = sum(sizes)
+    W = _uniform((n_nodes, n_nodes), tau / 2, generator)
+    start = 0
+    for size in sizes:
+        block = slice(start, start + size)
+        W[block, block] = _uniform((size, size), gain / size**0.5, generator)
+        start += size
+    return W.fill_diagonal_(0)
+
+
+def _uniform(
+    shape: tuple[int, int], bound: float, generator: torch.Generator
+) -> Tensor:
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)

@@ -1,0 +1,187 @@
+"""How a graph organises itself into modules while its weights are trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sknm.graph.equilibrium import Gradient
+from sknm.graph.plan import Plan
+from sknm.graph.stability import guard, settle
+from sknm.graph.topology import Topology
+from sknm.plasticity.modules import ModulePenalty
+
+REFRESH_INTERVAL = 10
+"""Steps between two looks at which edges are above the threshold, and two clips of the
+cyclic blocks that they make."""
+
+FIRST_STEPS = 100
+"""Steps at the start in which the graph is looked at twice as often: modules
+that merge early are seen before all have merged."""
+
+BRIDGE_INTERVAL = 4
+"""Steps between two updates of the edges between modules, where these are priced
+alone."""
+
+
+@dataclass
+class ModularOrganiser:
+    """Thresholds, prices and guards the weights after each step of the optimiser.
+
+    Edges of at most `tau` are left out of the solves, but all weights
+    keep being updated, so that an edge can come back (NM section 2).
+
+    Parameters
+    ----------
+    tau : float
+        Threshold of an edge's absolute weight.
+    penalty : ModulePenalty
+        What edges cost.
+    connection : {"weak", "strong"}
+        Which components are the modules.
+    stability : {"monotone", "contraction"} or None
+        What the cyclic blocks are kept to.
+    margin : float
+        How far below 1 they stay.
+
+    Attributes
+    ----------
+    history : list of dict
+        What :meth:`record` found, once per call.
+    """
+
+    tau: float
+    penalty: ModulePenalty
+    connection: str
+    stability: str | None
+    margin: float
+    history: list[dict[str, float]] = field(default_factory=list)
+    _step: int = 0
+    _plan: Plan | None = None
+    _prices: Tensor | None = None
+    _labels: np.ndarray | None = None
+    _bridges: Bridges | None = None
+
+    def start(self, W: Tensor) -> Plan:
+        """Bring the weights of a new graph in order; `W` is changed in place."""
+        self._step, self._labels, self._bridges = 0, None, None
+        if self.penalty.prices_bridges_only:
+            self._bridges = Bridges(W)
+        return self._look(W)
+
+    def gradient(self) -> Gradient:
+        """For which weights the next step needs a gradient."""
+        if self._bridges is None or self._step % BRIDGE_INTERVAL == 0:
+            return "all"
+        return "modules"
+
+    def before_step(self, grad: Tensor) -> None:
+        """Take the gradient of the edges between modules away from the optimiser."""
+        if self._bridges is not None and self._step % BRIDGE_INTERVAL == 0:
+            self._bridges.take(grad)
+
+    def after_step(self, W: Tensor, step_size: float) -> Plan:
+        """Change the weights in place, and return how to solve with them.
+
+        Parameters
+        ----------
+        W : Tensor of shape (n_nodes, n_nodes)
+            Weights after a step of the optimiser.
+        step_size : float
+            The optimiser's step size.
+
+        Returns
+        -------
+        Plan
+            Of the edges above the threshold.
+        """
+        assert self._plan is not None, "start comes first"
+        if self._bridges is not None:
+            self._bridges.step(W, step_size, self.penalty)
+        elif self._prices is not None:
+            self.penalty.apply(W, self._prices, step_size)
+        self._step += 1
+        early = self._step <= FIRST_STEPS
+        if self._step % (REFRESH_INTERVAL // 2 if early else REFRESH_INTERVAL) == 0:
+            return self._look(W)
+        return self._plan
+
+    def finish(self, W: Tensor) -> Plan:
+        """Fulfil the guarantee to the letter; `W` is changed in place."""
+        _, self._plan = settle(W, self.tau, self.stability, self.margin)
+        return self._plan
+
+    def record(self) -> None:
+        """Append the number of modules, the largest one's share, and the density."""
+        assert self._plan is not None, "start comes first"
+        topology = self._plan.topology
+        sizes = topology.sizes(self.connection)
+        self.history.append(
+            {
+                "n_modules": len(sizes),
+                "largest_share": float(sizes.max() / topology.n_nodes),
+                "density": topology.density,
+            }
+        )
+
+    def _look(self, W: Tensor) -> Plan:
+        """See which edges are above the threshold, and guard the blocks they make."""
+        topology = Topology((W.abs() > self.tau).cpu().numpy())
+        self._plan = Plan(topology, W)
+        if self.stability is not None:
+            guard(W, self._plan, self.stability, self.margin)
+        labels = topology.labels(self.connection)
+        if self.penalty.kind is not None and not np.array_equal(labels, self._labels):
+            prices = self.penalty.prices(topology, self.connection)
+            self._prices = torch.as_tensor(prices, device=W.device).to(W.dtype)
+            self._labels = labels
+            if self._bridges is not None:
+                self._bridges.set_prices(self._prices)
+        return self._plan
+
+
+class Bridges:
+    """The edges between modules: priced, and trained apart from the others.
+
+    They have an Adam optimiser of their own, for two reasons. Their gradient costs as
+    much as several iterations of a solve, so that it is computed now and then only, and
+    no momentum may carry them over the threshold in the meantime. And Adam's steps are
+    at most about the step size, so that a price is worth a known number of steps.
+
+    Parameters
+    ----------
+    W : Tensor of shape (n_nodes, n_nodes)
+        Weights to start from.
+    """
+
+    def __init__(self, W: Tensor) -> None:
+        self._weights = W.clone()
+        self._optimizer = torch.optim.Adam(
+            [self._weights], fused=W.device.type in ("cpu", "cuda")
+        )
+        self._is_bridge = torch.zeros_like(W, dtype=torch.bool)
+        self._prices = torch.zeros_like(W)
+
+    def set_prices(self, prices: Tensor) -> None:
+        """Set the prices (n_nodes, n_nodes): positive between modules, 0 inside."""
+        self._prices = prices
+        self._is_bridge = prices > 0
+
+    def take(self, grad: Tensor) -> None:
+        """Keep the gradient of the bridges, and set it to zero in `grad`."""
+        self._weights.grad = grad * self._is_bridge
+        grad.sub_(self._weights.grad)
+
+    def step(self, W: Tensor, step_size: float, penalty: ModulePenalty) -> None:
+        """Move and price the bridges in `W`, if there is a gradient of theirs."""
+        if self._weights.grad is None:
+            return
+        self._weights.copy_(W)
+        self._optimizer.param_groups[0]["lr"] = step_size
+        self._optimizer.step()
+        penalty.apply(self._weights, self._prices, step_size)
+        torch.where(self._is_bridge, self._weights, W, out=W)
+        self._weights.grad = None

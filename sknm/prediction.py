@@ -1,0 +1,90 @@
+"""Predictions in chunks of rows, and how well their node values were found."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from sknm.graph.solvers import Solution
+from sknm.training.network import GraphNetwork
+from sknm.validation import to_tensor
+
+CHUNK_ELEMENTS = 2**18
+"""Node values that are computed at a time: they should stay in the processor's cache."""
+
+
+@dataclass
+class SolveStats:
+    """How well the node values of many rows were found."""
+
+    iterations: int = 0
+    residual: float = 0.0
+    n_open: int = 0
+    n_rows: int = 0
+
+    def add(self, solution: Solution) -> None:
+        """Count one chunk of rows."""
+        self.iterations = max(self.iterations, solution.n_iter)
+        self.residual = max(self.residual, solution.residual)
+        self.n_open += int((~solution.converged).sum())
+        self.n_rows += len(solution.converged)
+
+    def as_dict(self) -> dict[str, float]:
+        """Return what users get to see."""
+        return {
+            "iterations": self.iterations,
+            "residual": self.residual,
+            "unconverged": self.n_open / max(1, self.n_rows),
+        }
+
+    def warn(self) -> None:
+        """Tell if node values were not found."""
+        if self.n_open:
+            warnings.warn(
+                f"The node values of {self.n_open} of {self.n_rows} rows have not "
+                f"converged (residual {self.residual:.1e}): don't rely on them. Use "
+                "stability='monotone' with solver='auto', a larger margin, or scale "
+                "the features.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+
+@torch.inference_mode()
+def compute(
+    network: GraphNetwork,
+    X: np.ndarray | Tensor,
+    read: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[np.ndarray, SolveStats]:
+    """Node values of all rows, or what is read from them.
+
+    Parameters
+    ----------
+    network : GraphNetwork
+        A network in evaluation mode.
+    X : ndarray or Tensor of shape (n_samples, n_features)
+        Checked data.
+    read : callable, optional
+        Makes outputs from node values.
+
+    Returns
+    -------
+    values : ndarray of shape (n_samples, n_values)
+        Node values or outputs.
+    stats : SolveStats
+        How well they were found.
+    """
+    stats, parts = SolveStats(), []
+    rows = X if isinstance(X, Tensor) else to_tensor(X, "cpu")
+    for chunk in rows.split(max(128, CHUNK_ELEMENTS // network.n_nodes)):
+        solution = network.solve(chunk.to(network.device))
+        stats.add(solution)
+        values = solution.value if read is None else read(solution.value)
+        parts.append(values.cpu().numpy())
+    return np.concatenate(parts), stats

@@ -1,0 +1,1 @@
+"""The engine behind ``fit``: network, batches, schedule, early stopping, progress."""

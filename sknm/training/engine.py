@@ -1,0 +1,200 @@
+"""From options and tensors to a trained net."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from sknm.training.monitor import Monitor
+from sknm.training.net import NonFiniteLoss, Table, TrainingNet
+from sknm.training.network import GraphNetwork
+from sknm.training.recipe import Constant, OneCycle
+
+LBFGS_ITERATIONS = 10
+"""Iterations of L-BFGS that make an epoch."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train.
+
+    Attributes
+    ----------
+    optimizer : {"adamw", "sgd", "lbfgs"}
+        Which optimiser.
+    learning_rate : float
+        Peak of the learning rate.
+    alpha : float
+        Weight decay.
+    batch_size : int
+        Rows per step.
+    device : str
+        Where to compute.
+    """
+
+    optimizer: str
+    learning_rate: float
+    alpha: float
+    batch_size: int
+    device: str
+
+
+def build_net(
+    network: GraphNetwork,
+    criterion: nn.Module,
+    organiser: Any,
+    generator: torch.Generator,
+    options: Options,
+) -> TrainingNet:
+    """Put a network and its optimiser into a skorch net.
+
+    Parameters
+    ----------
+    network : GraphNetwork
+        What to train.
+    criterion : nn.Module
+        The loss.
+    organiser : object
+        What changes the topology, see `TrainingNet`.
+    generator : torch.Generator
+        Source of the order of the rows.
+    options : Options
+        How to train.
+
+    Returns
+    -------
+    TrainingNet
+        Initialised.
+    """
+    net = TrainingNet(
+        network,
+        criterion,
+        organiser=organiser,
+        generator=generator,
+        batch_size=options.batch_size,
+        device=options.device,
+        **_optimizer_arguments(options),
+    )
+    return net.initialize()
+
+
+def _optimizer_arguments(options: Options) -> dict[str, Any]:
+    if options.optimizer == "lbfgs":
+        # L-BFGS takes no weight decay: the network's loss holds it, see TrainingNet.
+        return {
+            "optimizer": torch.optim.LBFGS,
+            "lr": 1.0,
+            "optimizer__max_iter": LBFGS_ITERATIONS,
+            "optimizer__line_search_fn": "strong_wolfe",
+            "l2": options.alpha,
+        }
+    arguments: dict[str, Any] = {
+        "lr": options.learning_rate,
+        "optimizer__weight_decay": options.alpha,
+        "optimizer__param_groups": [("*_biases", {"weight_decay": 0.0})],
+        "optimizer__fused": torch.device(options.device).type in ("cpu", "cuda"),
+    }
+    if options.optimizer == "sgd":
+        sgd = {"optimizer__momentum": 0.9, "optimizer__nesterov": True}
+        return arguments | sgd | {"optimizer": torch.optim.SGD}
+    return arguments | {"optimizer": torch.optim.AdamW}
+
+
+def train(
+    net: TrainingNet,
+    table: Table,
+    n_epochs: int,
+    learning_rate: float,
+    monitor: Monitor,
+    one_cycle: bool,
+) -> str:
+    """Run epochs until the last one, or until there is reason to stop.
+
+    Parameters
+    ----------
+    net : TrainingNet
+        What to train.
+    table : Table
+        Training data.
+    n_epochs : int
+        Most epochs.
+    learning_rate : float
+        Peak of the learning rate.
+    monitor : Monitor
+        Looks at each epoch.
+    one_cycle : bool
+        Whether the learning rate rises and falls, or stays.
+
+    Returns
+    -------
+    {"finished", "interrupted", "diverged"}
+        How it ended. After "diverged" the net is back in its last finite state.
+    """
+    n_steps = n_epochs * len(net.get_iterator(table, training=True))
+    net.schedule = (
+        OneCycle(learning_rate, n_steps) if one_cycle else Constant(learning_rate)
+    )
+    net.n_steps_ = 0
+    net.callbacks_ = [("monitor", monitor)]
+    net.notify("on_train_begin", X=table, y=None)
+    try:
+        net.fit_loop(table, epochs=n_epochs)
+    except KeyboardInterrupt:
+        return "interrupted"
+    except NonFiniteLoss:
+        net.restore(monitor.last)
+        return "diverged"
+    if monitor.stops and monitor.best is not None:
+        net.restore(monitor.best)
+    return "finished"
+
+
+def choose_device(name: str) -> str:
+    """The device that a user's `device` means.
+
+    Parameters
+    ----------
+    name : str
+        What the user gave.
+
+    Returns
+    -------
+    str
+        Name of a device that is there.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else _mps_or_cpu()
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device={name!r} is not the name of a device; use 'cpu', 'cuda', "
+            "'cuda:1', 'mps' or 'auto'."
+        ) from error
+    if not is_available(device):
+        raise ValueError(
+            f"device={name!r} is not available on this machine; use device='cpu', or "
+            "device='auto' for the best one there is."
+        )
+    return name
+
+
+def is_available(device: torch.device) -> bool:
+    """Whether tensors can be made on a device."""
+    if device.type == "cuda":
+        return (device.index or 0) < torch.cuda.device_count()
+    if device.type == "mps":
+        return torch.backends.mps.is_available()
+    return device.type == "cpu"
+
+
+def _mps_or_cpu() -> str:
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,90 @@
+"""What is looked at after each epoch: validation, early stopping, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from skorch.callbacks import Callback
+
+from sknm.training.net import StopTraining, TrainingNet
+
+
+class Monitor(Callback):
+    """Records each epoch, keeps the best state, and stops when nothing improves.
+
+    Parameters
+    ----------
+    score : callable or None
+        Validation score of the net as it is; larger is better. None if there are no
+        validation data.
+    stops : bool
+        Whether to stop when the score no longer improves.
+    tol : float
+        Least improvement that counts.
+    n_iter_no_change : int
+        Epochs without one after which training stops.
+    verbose : int
+        Whether to print a line per epoch.
+
+    Attributes
+    ----------
+    scores : list of float
+        Validation score of each epoch.
+    best : dict or None
+        State of the epoch with the best score.
+    last : dict
+        State after the last epoch with a finite loss.
+    """
+
+    def __init__(
+        self,
+        score: Callable[[], float] | None,
+        stops: bool,
+        tol: float,
+        n_iter_no_change: int,
+        verbose: int,
+    ) -> None:
+        self.score = score
+        self.stops = stops
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.verbose = verbose
+
+    def on_train_begin(self, net: TrainingNet, **kwargs: Any) -> None:
+        """Keep the state before the first step."""
+        self.scores: list[float] = []
+        self.best: dict[str, Any] | None = None
+        self._best_score = self._reference = -np.inf
+        self._waited = 0
+        self.last = net.snapshot()
+
+    def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
+        """Record, compare, and perhaps stop."""
+        self.last = net.snapshot()
+        net.organiser.record()
+        if self.score is not None:
+            self._compare(net, self.score())
+        if self.verbose:
+            print(self._line(net))
+        if self.stops and self._waited >= self.n_iter_no_change:
+            raise StopTraining
+
+    def _compare(self, net: TrainingNet, score: float) -> None:
+        self.scores.append(score)
+        if score > self._best_score:
+            self._best_score, self.best = score, self.last
+        if score > self._reference + self.tol:
+            self._reference, self._waited = score, 0
+        else:
+            self._waited += 1
+
+    def _line(self, net: TrainingNet) -> str:
+        epoch = net.history[-1]
+        line = f"epoch {epoch['epoch']}: loss {epoch['train_loss']:.5f}"
+        if self.scores:
+            line += f", validation score {self.scores[-1]:.4f}"
+        if net.organiser.history:
+            line += f", {net.organiser.history[-1]['n_modules']} modules"
+        return line

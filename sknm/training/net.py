@@ -1,0 +1,212 @@
+"""The skorch net that estimators hold: its loop, with whole tensors for batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from torch import Tensor
+
+from sknm.training.network import GraphNetwork
+
+FINITE_CHECK_INTERVAL = 16
+"""Steps between two looks at whether the loss is finite."""
+
+
+class NonFiniteLoss(Exception):
+    """The loss of a training step was infinite or not a number."""
+
+
+class StopTraining(Exception):
+    """Raised by a callback to end the training for good reason."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to train on or to validate with, as tensors on one device.
+
+    Attributes
+    ----------
+    X : Tensor of shape (n_samples, n_features)
+        Inputs.
+    y : Tensor of shape (n_samples,) or (n_samples, n_outputs)
+        Class codes or scaled targets.
+    weights : Tensor of shape (n_samples,) or None
+        Sample weights with mean 1.
+    """
+
+    X: Tensor
+    y: Tensor
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, rows: Tensor) -> Table:
+        """Some of the rows."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Table(self.X[rows], self.y[rows], weights)
+
+
+class Batches:
+    """The rows of a table in random order, in batches of nearly equal size.
+
+    Parameters
+    ----------
+    table : Table
+        The rows.
+    batch_size : int
+        Most rows of a batch.
+    generator : torch.Generator
+        Source of the order.
+    """
+
+    def __init__(
+        self, table: Table, batch_size: int, generator: torch.Generator
+    ) -> None:
+        self.table = table
+        self.n_batches = math.ceil(len(table) / batch_size)
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[Table]:
+        if self.n_batches == 1:
+            yield self.table
+            return
+        order = torch.randperm(len(self.table), generator=self.generator)
+        for rows in order.to(self.table.X.device).tensor_split(self.n_batches):
+            yield self.table.take(rows)
+
+
+class TrainingNet(NeuralNet):
+    """A skorch net whose topology changes while it is trained.
+
+    Parameters
+    ----------
+    module : GraphNetwork
+        The network, ready to be used.
+    criterion : nn.Module
+        Loss of outputs, targets and weights.
+    organiser : object
+        Changes weights and topology: has ``start``, ``gradient``, ``before_step``,
+        ``after_step``, ``record`` and ``finish``, as :class:`sknm.plasticity.organiser.ModularOrganiser`.
+    generator : torch.Generator
+        Source of the order of the rows.
+    l2 : float, default=0.0
+        Weight decay as a term of the loss, for optimisers that have none.
+    **kwargs
+        For `skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self,
+        module: GraphNetwork,
+        criterion: Any,
+        *,
+        organiser: Any,
+        generator: torch.Generator,
+        l2: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        self.organiser = organiser
+        self.l2 = l2
+        self.generator = generator
+        self.schedule: Callable[[int], float] | None = None
+        super().__init__(module, criterion, train_split=None, verbose=0, **kwargs)
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        return []
+
+    def get_split_datasets(
+        self, X: Table, y: Any = None, **fit_params: Any
+    ) -> tuple[Table, None]:
+        """The table as it is: validation data are a callback's matter."""
+        return X, None
+
+    def get_iterator(self, dataset: Table, training: bool = False) -> Batches:
+        """Batches of the table."""
+        return Batches(dataset, self.batch_size, self.generator)
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **kwargs: Any
+    ) -> None:
+        """One pass over the batches, without skorch's records of each of them."""
+        if iterator is None:
+            return
+        total = torch.zeros((), device=self.device)
+        for k, batch in enumerate(iterator):
+            loss = step_fn(batch)["loss"].detach()
+            total += loss * (len(batch) / len(iterator.table))
+            if k % FINITE_CHECK_INTERVAL == 0:
+                self._check_finite(loss)
+        self._check_finite(total)
+        self.history.record(f"{prefix}_loss", total.item())
+
+    def train_step(self, batch: Table, **fit_params: Any) -> dict[str, Any]:
+        """One step of the optimiser, and what the organiser makes of it."""
+        step_size = self._set_step_size()
+        network = self.module_
+        network.gradient = self.organiser.gradient()
+        network.train()
+        step = super().train_step(batch, **fit_params)
+        with torch.no_grad():
+            network.plan = self.organiser.after_step(
+                network.node_weights.data, step_size
+            )
+        return step
+
+    def train_step_single(self, batch: Table, **fit_params: Any) -> dict[str, Any]:
+        """Loss and gradients of one batch."""
+        network = self.module_
+        outputs = network(batch.X)
+        loss = self.criterion_(outputs, batch.y, batch.weights)
+        if self.l2:
+            loss = loss + self.l2 / 2 * network.squared_weights()
+        loss.backward()
+        self.organiser.before_step(network.node_weights.grad)
+        return {"loss": loss, "y_pred": outputs}
+
+    def fit_loop(self, X: Table, y: Any = None, **kwargs: Any) -> TrainingNet:
+        """Skorch's loop; a callback may end it."""
+        try:
+            super().fit_loop(X, y, **kwargs)
+        except StopTraining:
+            pass
+        return self
+
+    def snapshot(self) -> dict[str, Any]:
+        """The network's parameters and edges, to come back to."""
+        state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}
+        return {"parameters": state, "plan": self.module_.plan}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go back to a snapshot."""
+        self.module_.load_state_dict(snapshot["parameters"])
+        self.module_.plan = snapshot["plan"]
+
+    def _set_step_size(self) -> float:
+        groups = self.optimizer_.param_groups
+        if self.schedule is None:
+            return groups[0]["lr"]
+        rate = self.schedule(self.n_steps_)
+        self.n_steps_ += 1
+        for group in groups:
+            group["lr"] = rate
+        return rate
+
+    def initialize(self) -> TrainingNet:
+        """Set up the optimiser and count steps from zero."""
+        self.n_steps_ = 0
+        return super().initialize()
+
+    @staticmethod
+    def _check_finite(loss: Tensor) -> None:
+        if not math.isfinite(loss.item()):
+            raise NonFiniteLoss

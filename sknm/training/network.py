@@ -1,0 +1,143 @@
+"""The torch module that all estimators train: inputs, a graph of nodes, outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sknm.graph.activations import ACTIVATIONS
+from sknm.graph.equilibrium import Gradient, Memory, solve
+from sknm.graph.plan import Plan
+from sknm.graph.solvers import Solution, SolverOptions
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The parameters of a network before training.
+
+    Attributes
+    ----------
+    input_weights : Tensor of shape (n_features, n_nodes)
+        ``U``.
+    node_weights : Tensor of shape (n_nodes, n_nodes)
+        ``W``.
+    node_biases : Tensor of shape (n_nodes,)
+        ``b``.
+    output_weights : Tensor of shape (n_nodes, n_outputs)
+        ``V``.
+    output_biases : Tensor of shape (n_outputs,)
+        ``c``.
+    """
+
+    input_weights: Tensor
+    node_weights: Tensor
+    node_biases: Tensor
+    output_weights: Tensor
+    output_biases: Tensor
+
+    def to(self, dtype: torch.dtype) -> Weights:
+        """Return the same weights in another precision."""
+        return Weights(**{name: w.to(dtype) for name, w in vars(self).items()})
+
+
+class GraphNetwork(nn.Module):
+    """``z = σ(zW + xU + b)``, ``logits = zV + c``.
+
+    Parameters
+    ----------
+    weights : Weights
+        Parameters to start from.
+    activation : str
+        Name of the activation σ.
+    training_options, options : SolverOptions
+        How to solve while training, and afterwards.
+    dropout : float
+        Share of the nodes whose output is left out of a training step.
+    generator : torch.Generator
+        Source of randomness of the dropout.
+
+    Attributes
+    ----------
+    plan : Plan
+        How to solve over the edges that exist; has to be set before the first use.
+    gradient : {"edges", "modules", "all"}
+        For which node weights a training step computes a gradient.
+    memory : Memory
+        What one training step leaves for the next.
+    """
+
+    plan: Plan
+
+    def __init__(
+        self,
+        weights: Weights,
+        activation: str,
+        training_options: SolverOptions,
+        options: SolverOptions,
+        dropout: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        for name, value in vars(weights).items():
+            setattr(self, name, nn.Parameter(value))
+        self.sigma = ACTIVATIONS[activation]
+        self.training_options = training_options
+        self.options = options
+        self.dropout = dropout
+        self.generator = generator
+        self.gradient: Gradient = "all"
+        self.memory = Memory()
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return len(self.node_biases)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.node_biases.device
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
+        z = self.solve(X).value
+        if self.training and self.dropout > 0:
+            z = z * self._dropout_factors(z)
+        return self.read(z)
+
+    def read(self, z: Tensor) -> Tensor:
+        """Outputs of node values: ``zV + c``."""
+        return torch.addmm(self.output_biases, z, self.output_weights)
+
+    def move(self, device: str) -> GraphNetwork:
+        """Bring parameters and plan to a device."""
+        self.to(device)
+        self.plan = Plan(self.plan.topology, self.node_weights)
+        return self
+
+    def solve(self, X: Tensor) -> Solution:
+        """Node values of a batch of inputs, and how well they were found."""
+        a = torch.addmm(self.node_biases, X, self.input_weights)
+        return solve(
+            a,
+            self.node_weights,
+            self.plan,
+            self.sigma,
+            self.training_options if self.training else self.options,
+            memory=self.memory if self.training else None,
+            gradient=self.gradient,
+        )
+
+    def squared_weights(self) -> Tensor:
+        """Sum of the squares of all weights, biases excepted."""
+        named = self.named_parameters()
+        return sum(p.square().sum() for name, p in named if "bias" not in name)
+
+    def _dropout_factors(self, z: Tensor) -> Tensor:
+        # One draw per node and step, not per sample (Graham et al. 2015, "Efficient
+        # batchwise dropout"): it costs nothing, and rows may be repeated or
+        # weighted without changing what is drawn.
+        draws = torch.rand(z.shape[1], generator=self.generator)
+        return (draws >= self.dropout).to(z) / (1 - self.dropout)

@@ -1,0 +1,91 @@
+"""The training recipe: what ``batch_size="auto"`` and ``max_iter=None`` mean, and the
+learning rate over time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+def choose_batch_size(n_samples: int) -> int:
+    """Rows per batch: more for larger data, since they cost less each.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows of the training data.
+
+    Returns
+    -------
+    int
+        Between 128 and 256, or all rows if there are fewer.
+    """
+    return min(n_samples, 128 if n_samples < 8000 else 256)
+
+
+def choose_max_iter(n_samples: int, batch_size: int) -> int:
+    """Epochs: as many as make enough steps, within bounds.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows of the training data.
+    batch_size : int
+        Rows per batch.
+
+    Returns
+    -------
+    int
+        Number of epochs.
+    """
+    steps = math.ceil(n_samples / batch_size)
+    return min(200, max(40, math.ceil(800 / steps)))
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Learning rate that rises and falls once (Smith & Topin 2018).
+
+    Attributes
+    ----------
+    peak : float
+        Highest learning rate.
+    n_steps : int
+        Steps of the whole cycle.
+    warmup : float, default=0.3
+        Share of the steps in which the rate rises.
+    """
+
+    peak: float
+    n_steps: int
+    warmup: float = 0.3
+
+    def __call__(self, step: int) -> float:
+        """Learning rate of step 0, 1, …."""
+        top = self.warmup * self.n_steps
+        if step < top:
+            return self._between(self.peak / 25, self.peak, step / top)
+        rest = max(1.0, self.n_steps - 1 - top)
+        return self._between(self.peak, self.peak / 2500, min(1, (step - top) / rest))
+
+    @staticmethod
+    def _between(start: float, end: float, progress: float) -> float:
+        return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same learning rate at every step.
+
+    Attributes
+    ----------
+    peak : float
+        The learning rate.
+    """
+
+    peak: float
+
+    def __call__(self, step: int) -> float:
+        """Learning rate of any step."""
+        return self.peak

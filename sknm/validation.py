@@ -1,0 +1,170 @@
+"""The validation boundary: what users give becomes checked arrays, and then tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight
+from torch import Tensor
+
+from sknm.training.net import Table
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Checked rows: X (n, d), encoded targets, weights with mean 1 or None."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def table(self, device: str) -> Table:
+        """Return the rows as tensors."""
+        weights = None if self.weights is None else to_tensor(self.weights, device)
+        return Table(to_tensor(self.X, device), to_tensor(self.y, device), weights)
+
+    def take(self, rows: np.ndarray) -> Samples:
+        """Return some of the rows."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Samples(self.X[rows], self.y[rows], weights)
+
+    def set_aside(
+        self, share: float, seed: int, strata: np.ndarray | None
+    ) -> tuple[Samples, Samples]:
+        """Split off a share of the rows for validation.
+
+        Parameters
+        ----------
+        share : float
+            Share of the rows, ``validation_fraction``.
+        seed : int
+            Seed of the split.
+        strata : ndarray of shape (n_samples,) or None
+            Labels that both parts get their share of.
+
+        Returns
+        -------
+        training, validation : Samples
+            The two parts.
+
+        Raises
+        ------
+        ValueError
+            If there are too few rows.
+        """
+        try:
+            kept, held = train_test_split(
+                np.arange(len(self)),
+                test_size=share,
+                random_state=seed,
+                stratify=strata,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping can't set aside validation_fraction={share} of "
+                f"{len(self)} rows: {error} Give X_val and y_val, change "
+                "validation_fraction, or set early_stopping=False."
+            ) from error
+        return self.take(kept), self.take(held)
+
+
+def weighted_samples(
+    X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> Samples:
+    """Rows with weights of mean 1; those without weight are left out.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Checked data.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Encoded targets.
+    weights : ndarray of shape (n_samples,) or None
+        Checked weights.
+
+    Returns
+    -------
+    Samples
+        Leaving a row out, giving it weight zero, or repeating it instead of
+        giving it a whole-number weight come to the same.
+    """
+    if y.dtype.kind == "f":
+        y = y.astype(X.dtype)
+    if weights is None:
+        return Samples(X, y)
+    kept = weights > 0
+    scaled = weights[kept] / weights[kept].mean()
+    return Samples(X[kept], y[kept], scaled.astype(X.dtype))
+
+
+def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
+    """Check the weights of the rows of `X`.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+        What the user gave.
+    X : ndarray of shape (n_samples, n_features)
+        The rows.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,) or None
+        In double precision.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative, or all are zero.
+    """
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    if not weights.any():
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number; give some row "
+            "a positive sample_weight, or leave sample_weight out."
+        )
+    return weights
+
+
+def draw_seed(random_state: Any) -> int:
+    """Seed that a `random_state` stands for.
+
+    None takes fresh entropy: the global generators of numpy and torch stay untouched.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None
+        What the user gave.
+
+    Returns
+    -------
+    int
+        For a ``torch.Generator``.
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def to_tensor(array: np.ndarray, device: str | torch.device) -> Tensor:
+    """Put an array on a device, without a copy where torch can do without one."""
+    if not array.flags.writeable:  # torch would warn: it can't protect the memory
+        array = array.copy()
+    return torch.as_tensor(array, device=device)
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """Copy a tensor to an array of its own."""
+    return tensor.detach().cpu().numpy().copy()
