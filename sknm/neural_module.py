@@ -24,6 +24,7 @@ from sknm.plasticity.modules import PENALTIES, ModulePenalty, draw_weights, modu
 from sknm.plasticity.organiser import ModularOrganiser
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.network import GraphNetwork
+from sknm.training.optimizers import AdamW
 
 PARAMETERS = """
 n_nodes : int, default=400
@@ -172,7 +173,7 @@ class NeuralModuleMixin(NeuralModuleParameters):
     def _make_organiser(self) -> ModularOrganiser:
         penalty = ModulePenalty(self.penalty, self.lambda_NM, self.norm, self.measure)
         return ModularOrganiser(
-            self.tau, penalty, self.connection, self.stability, self.margin
+            self.tau, penalty, self.connection, self.stability, self.margin, AdamW
         )
 
     def _set_weights(self, network: GraphNetwork) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from sknm.graph.activations import ACTIVATIONS, Activation, Gate
 from sknm.graph.plan import Batch, Plan
@@ -69,7 +70,9 @@ class Memory:
         self, batch: Batch, adjoint: bool, options: SolverOptions
     ) -> SolverOptions:
         """`options` with the first test where the last solve says."""
-        expected = self.iterations.get((batch.key, adjoint), options.first_check + 1)
+        expected = self.iterations.get((batch.key, adjoint))
+        if expected is None or expected == options.first_check + 1:
+            return options
         return replace(options, first_check=max(1, expected - 1))
 
     def _keep(self, batch: Batch, C: Tensor, age: int) -> Tensor:
@@ -119,8 +122,7 @@ def solve(
     plan = Plan(topology, W) if isinstance(topology, Topology) else topology
     passing = _Pass(plan, sigma, options or SolverOptions(), memory)
     value = _Equilibrium.apply(a, W, passing, gradient)
-    found = passing.found
-    return replace(found, value=value)
+    return replace(passing.found, value=value)
 
 
 class _Equilibrium(torch.autograd.Function):
@@ -130,116 +132,150 @@ class _Equilibrium(torch.autograd.Function):
     def forward(
         ctx: Any, a: Tensor, W: Tensor, passing: _Pass, gradient: Gradient
     ) -> Tensor:
-        solution = passing.run(a, W)
-        ctx.save_for_backward(solution.value, solution.preactivation, W)
+        ctx.save_for_backward(W)
         ctx.passing, ctx.gradient = passing, gradient
-        return solution.value
+        return passing.run(a, W)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        z, u, W = ctx.saved_tensors
-        passing = ctx.passing
-        adjoint = replace(passing, slope=passing.sigma.slope(u))
-        delta = adjoint.run(grads[0], W.t()).value
-        dW = None
-        if ctx.needs_input_grad[1]:
-            dW = _weight_gradient(z, delta, passing.plan, ctx.gradient)
-        return delta, dW, None, None
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (W,) = ctx.saved_tensors
+        forward: _Pass = ctx.passing
+        adjoint = forward.turn_round()
+        delta = adjoint.run(grad, W.t())
+        if not ctx.needs_input_grad[1]:
+            return delta, None, None, None
+        return delta, _weight_gradient(forward, adjoint, ctx.gradient), None, None
 
 
-def _weight_gradient(
-    z: Tensor, delta: Tensor, plan: Plan, gradient: Gradient
-) -> Tensor:
+def _weight_gradient(forward: _Pass, adjoint: _Pass, gradient: Gradient) -> Tensor:
     """``dW = zᵀ δ`` (NM eq. 3), for the weights that `gradient` names."""
+    plan, z, delta = forward.plan, forward.found.value, adjoint.found.value
     if gradient == "all" or not plan.is_modular:
         dW = z.t() @ delta
-        return dW.fill_diagonal_(0) if gradient != "edges" else dW.mul_(plan.mask)
+        return dW.mul_(plan.mask) if gradient == "edges" else dW.fill_diagonal_(0)
     dW = z.new_zeros(z.shape[1], z.shape[1])
-    for stage in plan.stages:
-        for batch in stage.batches:
-            pairs = batch.gather(z).mT @ batch.gather(delta)
-            if gradient == "edges":
-                pairs = pairs * batch.edges
-            batch.scatter_pairs(pairs, dW)
+    for batch in plan.batches:
+        pairs = forward.blocks[batch.key].mT @ adjoint.blocks[batch.key]
+        if gradient == "edges":
+            pairs = pairs * batch.edges
+        batch.scatter_pairs(pairs, dW)
     return dW.fill_diagonal_(0)
 
 
-@dataclass
 class _Pass:
-    """One passage through the stages: forward, or with slopes given, the adjoint."""
+    """One passage through the stages: forward, or with slopes given, the adjoint.
 
-    plan: Plan
-    sigma: Activation
-    options: SolverOptions
-    memory: Memory | None
-    slope: Tensor | None = None
-    found: Solution = field(init=False, repr=False)
+    Attributes
+    ----------
+    found : Solution
+        What :meth:`run` found.
+    blocks : dict
+        Values of each batch, as (n_blocks, n_samples, block_size).
+    """
 
-    def run(self, x: Tensor, W: Tensor) -> Solution:
-        """Solve with `W`, which the adjoint pass gives transposed."""
+    def __init__(
+        self,
+        plan: Plan,
+        sigma: Activation,
+        options: SolverOptions,
+        memory: Memory | None,
+    ) -> None:
+        self.plan = plan
+        self.sigma = sigma
+        self.options = options
+        self.memory = memory
+        self.is_adjoint = False
+        self.found: Solution
+        self.blocks: dict[tuple, Tensor] = {}
+        # Of nodes on no cycle, and of each batch: pre-activations, then slopes.
+        self._loose: dict[int, Tensor] = {}
+        self._tied: dict[tuple, Tensor] = {}
+        self._weights: dict[tuple, tuple[Tensor, Tensor | None]] = {}
+
+    def turn_round(self) -> _Pass:
+        """The way back: slopes at the solution, and the same weights transposed."""
+        back = _Pass(self.plan, self.sigma, self.options, self.memory)
+        back.is_adjoint = True
+        back._loose = {k: self.sigma.slope(u) for k, u in self._loose.items()}
+        back._tied = {key: self.sigma.slope(u) for key, u in self._tied.items()}
+        back._weights = {
+            key: (W.mT, None if C is None else C.mT)
+            for key, (W, C) in self._weights.items()
+        }
+        return back
+
+    def run(self, x: Tensor, W: Tensor) -> Tensor:
+        """Solve with `W`, which the adjoint pass gets transposed."""
         batch = self.plan.whole
-        if batch is not None:
-            blocks = self._solve_batch(batch, batch.gather(x), W)
-            value, preactivation = torch.empty_like(x), torch.empty_like(x)
-            batch.scatter(blocks.value, value)
-            batch.scatter(blocks.preactivation, preactivation)
-            self.found = replace(blocks, value=value, preactivation=preactivation)
-        else:
+        if batch is None:
             self.found = self._run_stages(x, W)
-        return self.found
+        else:
+            solution = self._solve_batch(batch, x, W)
+            self.found = replace(solution, value=batch.join(solution.value))
+        return self.found.value
 
     def _run_stages(self, x: Tensor, W: Tensor) -> Solution:
-        z, u = torch.zeros_like(x), x.clone()
-        found = Solution(z, u, x.new_ones(len(x), dtype=torch.bool), 0, 0.0)
-        adjoint = self.slope is not None
-        if len(self.plan.stages) > 1:
-            mask = self.plan.mask
-            W = W * (mask.t() if adjoint else mask)
-        stages = self.plan.stages
-        for stage in reversed(stages) if adjoint else stages:
-            sources = stage.targets if adjoint else stage.sources
+        x, z = x.clone(), torch.zeros_like(x)
+        found = Solution(z, x.new_ones(len(x), dtype=torch.bool), 0, 0.0)
+        stages = list(enumerate(self.plan.stages))
+        if len(stages) > 1:
+            W = W * (self.plan.mask.t() if self.is_adjoint else self.plan.mask)
+        for k, stage in reversed(stages) if self.is_adjoint else stages:
+            sources = stage.targets if self.is_adjoint else stage.sources
             if len(sources):
                 joining = W[sources[:, None], stage.nodes]
-                u[:, stage.nodes] += z[:, sources] @ joining
+                x[:, stage.nodes] += z[:, sources] @ joining
             if len(stage.acyclic):
-                z[:, stage.acyclic] = self._at(stage.acyclic).value(u[:, stage.acyclic])
+                z[:, stage.acyclic] = self._evaluate(k, x[:, stage.acyclic])
             for batch in stage.batches:
-                blocks = self._solve_batch(batch, batch.gather(u), W)
-                batch.scatter(blocks.value, z)
-                batch.scatter(blocks.preactivation, u)
-                found = _worse_of(found, blocks)
+                solution = self._solve_batch(batch, x, W)
+                batch.scatter(solution.value, z)
+                found = _worse_of(found, solution)
         return found
 
-    def _at(self, nodes: Tensor) -> Elementwise:
-        return self.sigma if self.slope is None else Gate(self.slope[:, nodes])
+    def _evaluate(self, k: int, x: Tensor) -> Tensor:
+        """Values of the nodes on no cycle of stage k."""
+        if self.is_adjoint:
+            return self._loose[k] * x
+        self._loose[k] = x
+        return self.sigma.value(x)
 
     def _solve_batch(self, batch: Batch, x: Tensor, W: Tensor) -> Solution:
-        adjoint = self.slope is not None
         sigma: Elementwise = self.sigma
-        if self.slope is not None:
-            sigma = Gate(batch.gather(self.slope).contiguous())
-        # The adjoint pass gets the transpose of everything, reflections included.
-        forward_W = batch.weights(W.t() if adjoint else W)
-        options, C = self.options, None
+        if self.is_adjoint:
+            sigma = Gate(self._tied[batch.key])
+        options = self.options
         if self.memory is not None:
-            options = self.memory.options(batch, adjoint, options)
-            if adjoint and batch.key in self.memory.reflections:
-                C = self.memory.reflections[batch.key][0]
-            elif options.name in ("auto", "peaceman_rachford"):
-                C = self.memory.reflection(batch, forward_W)
-        if adjoint:
-            forward_W = forward_W.mT
-            C = None if C is None else C.mT
-        solution = solve_blocks(Problem(sigma, x.contiguous(), forward_W), options, C)
+            options = self.memory.options(batch, self.is_adjoint, options)
+        blocks, C = self._weights_of(batch, W)
+        u, solution = solve_blocks(Problem(sigma, batch.gather(x), blocks), options, C)
+        self.blocks[batch.key] = solution.value
+        if not self.is_adjoint:
+            self._tied[batch.key] = u
         if self.memory is not None:
-            self.memory.iterations[batch.key, adjoint] = solution.n_iter
+            self.memory.iterations[batch.key, self.is_adjoint] = solution.n_iter
         return solution
+
+    def _weights_of(self, batch: Batch, W: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weights of the blocks, and their reflection if a solver needs it."""
+        if batch.key not in self._weights:
+            blocks = batch.weights(W)
+            self._weights[batch.key] = blocks, self._reflection(batch, blocks)
+        return self._weights[batch.key]
+
+    def _reflection(self, batch: Batch, blocks: Tensor) -> Tensor | None:
+        if self.options.name not in ("auto", "peaceman_rachford"):
+            return None
+        if self.memory is None:
+            return reflection(blocks)
+        return self.memory.reflection(batch, blocks)
 
 
 def _worse_of(whole: Solution, blocks: Solution) -> Solution:
-    return replace(
-        whole,
-        converged=whole.converged & blocks.converged,
-        n_iter=max(whole.n_iter, blocks.n_iter),
-        residual=max(whole.residual, blocks.residual),
+    return Solution(
+        whole.value,
+        whole.converged & blocks.converged,
+        max(whole.n_iter, blocks.n_iter),
+        max(whole.residual, blocks.residual),
     )

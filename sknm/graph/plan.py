@@ -47,11 +47,15 @@ class Batch:
     def gather(self, x: Tensor) -> Tensor:
         """Columns of `x` (n_samples, n_nodes) as (n_blocks, n_samples, block_size)."""
         if self.is_whole:
-            return x.reshape(-1, *self.shape).transpose(0, 1)
-        blocks = x[:, self._index].transpose(0, 1)
+            return x.view(-1, *self.shape).transpose(0, 1).contiguous()
+        blocks = x[:, self._index].transpose(0, 1).contiguous()
         if self._present is None:
             return blocks
         return blocks * self._present[:, None]
+
+    def join(self, blocks: Tensor) -> Tensor:
+        """Undo :meth:`gather` where the blocks are all nodes in their order."""
+        return blocks.transpose(0, 1).reshape(blocks.shape[1], -1)
 
     def scatter(self, blocks: Tensor, out: Tensor) -> None:
         """Write (n_blocks, n_samples, block_size) to the columns of `out`."""
@@ -117,15 +121,18 @@ class PlannedStage:
     """
 
     def __init__(self, stage: Stage, topology: Topology, like: Tensor) -> None:
+        self.nodes = _to(stage.nodes, like)
+        self.acyclic = _to(stage.acyclic, like)
+        self.batches = [Batch(nodes, topology, like) for nodes in stage.blocks]
+        self.sources = self.targets = self.nodes[:0]
+        if len(stage.nodes) == topology.n_nodes:
+            return
         inside = np.zeros(topology.n_nodes, dtype=bool)
         inside[stage.nodes] = True
         sources = np.unique(topology.edges_T[stage.nodes].indices)
         targets = np.unique(topology.edges[stage.nodes].indices)
-        self.nodes = _to(stage.nodes, like)
         self.sources = _to(sources[~inside[sources]], like)
         self.targets = _to(targets[~inside[targets]], like)
-        self.acyclic = _to(stage.acyclic, like)
-        self.batches = [Batch(nodes, topology, like) for nodes in stage.blocks]
 
 
 class Plan:
@@ -150,6 +157,11 @@ class Plan:
         self.topology = topology
         self._like = like.new_empty(0)
         self.stages = [PlannedStage(s, topology, like) for s in topology.stages]
+
+    @property
+    def batches(self) -> list[Batch]:
+        """All batches of cyclic components."""
+        return [batch for stage in self.stages for batch in stage.batches]
 
     @property
     def is_modular(self) -> bool:

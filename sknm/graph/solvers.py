@@ -98,8 +98,6 @@ class Solution:
     value : Tensor
         Node values ``z``; (n_blocks, n_samples, n_nodes) for a batch of
         blocks, (n_samples, n_nodes) for a whole graph.
-    preactivation : Tensor
-        ``u`` with ``z = σ(u)``, of the same shape.
     converged : Tensor of bool of shape (n_samples,)
         Which samples fulfil the tolerances.
     n_iter : int
@@ -109,7 +107,6 @@ class Solution:
     """
 
     value: Tensor
-    preactivation: Tensor
     converged: Tensor
     n_iter: int
     residual: float
@@ -131,9 +128,11 @@ def reflection(W: Tensor) -> Tensor:
     Tensor of shape (n_blocks, n_nodes, n_nodes)
         Not finite where ``2I - W`` is singular.
     """
-    eye = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
-    inverse, _ = torch.linalg.inv_ex(2 * eye - W)
-    return 2 * inverse - eye
+    shifted = -W
+    shifted.diagonal(dim1=-2, dim2=-1).add_(2)
+    C = torch.linalg.inv_ex(shifted).inverse.mul_(2)
+    C.diagonal(dim1=-2, dim2=-1).sub_(1)
+    return C
 
 
 def refine_reflection(C: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,7 +152,8 @@ def refine_reflection(C: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
     defect : Tensor of shape (n_blocks, n_nodes, n_nodes)
         ``I - (2I - W)(C + I)/2`` of the old one: zero if it was exact.
     """
-    doubled = C + torch.eye(C.shape[-1], dtype=C.dtype, device=C.device)
+    doubled = C.clone()
+    doubled.diagonal(dim1=-2, dim2=-1).add_(1)
     defect = torch.baddbmm(C, W, doubled, beta=-1, alpha=0.5)
     return torch.baddbmm(C, doubled, defect), defect
 
@@ -376,7 +376,7 @@ SOLVERS: dict[str, Solver] = {
 
 def solve_blocks(
     problem: Problem, options: SolverOptions, C: Tensor | None = None
-) -> Solution:
+) -> tuple[Tensor, Solution]:
     """Solve a batch of blocks with the solver that `options` name.
 
     Parameters
@@ -390,18 +390,20 @@ def solve_blocks(
 
     Returns
     -------
-    Solution
+    u : Tensor of shape (n_blocks, n_samples, n_nodes)
+        Pre-activations, ``z = σ(u)``.
+    solution : Solution
         Node values; ``converged`` says which samples fulfil the tolerances.
     """
     u, n_iter = _choose(problem, options)(problem, options, C)
     if not options.verify:
         z = problem.sigma.value(u)
         settled = torch.full((), n_iter < options.max_iter, device=u.device)
-        return Solution(z, u, settled.expand(u.shape[1]), n_iter, float("nan"))
-    solution = _measure(problem, options, u, n_iter)
+        return u, Solution(z, settled.expand(u.shape[1]), n_iter, float("nan"))
+    u, solution = _measure(problem, options, u, n_iter)
     if options.name != "auto" or bool(solution.converged.all()):
-        return solution
-    return _finish(problem, options, solution)
+        return u, solution
+    return _finish(problem, options, u, solution)
 
 
 def _choose(problem: Problem, options: SolverOptions) -> Solver:
@@ -412,7 +414,7 @@ def _choose(problem: Problem, options: SolverOptions) -> Solver:
 
 def _measure(
     problem: Problem, options: SolverOptions, u: Tensor, n_iter: int
-) -> Solution:
+) -> tuple[Tensor, Solution]:
     """One more evaluation, and the residual of what came before it."""
     z = problem.sigma.value(u)
     u = torch.baddbmm(problem.a, z, problem.W)
@@ -421,29 +423,28 @@ def _measure(
     allowed = options.atol + options.rtol * better.abs().amax((0, 2))
     converged = errors <= allowed
     residual = errors.max().item() if len(errors) else 0.0
-    return Solution(z, u, converged, n_iter, residual)
+    return u, Solution(z, converged, n_iter, residual)
 
 
-def _finish(problem: Problem, options: SolverOptions, solution: Solution) -> Solution:
+def _finish(
+    problem: Problem, options: SolverOptions, u: Tensor, solution: Solution
+) -> tuple[Tensor, Solution]:
     """Solve the samples that have not converged with Newton's method."""
     rows = (~solution.converged).nonzero()[:, 0]
     rest = Problem(
-        problem.sigma.rows((slice(None), rows)),
-        problem.a[:, rows],
-        problem.W,
+        problem.sigma.rows((slice(None), rows)), problem.a[:, rows], problem.W
     )
     tight = replace(options, max_iter=50)
-    u, n_iter = newton(rest, tight)
-    found = _measure(rest, tight, u, n_iter)
-    value = solution.value.index_copy(1, rows, found.value)
-    preactivation = solution.preactivation.index_copy(1, rows, found.preactivation)
-    converged = solution.converged.index_copy(0, rows, found.converged)
-    complete = replace(
-        solution, value=value, preactivation=preactivation, converged=converged
-    )
-    errors = (problem.sigma.value(problem.step(preactivation)) - value).abs()
-    return replace(
-        complete, n_iter=solution.n_iter + n_iter, residual=errors.max().item()
+    found, n_iter = newton(rest, tight)
+    found, finished = _measure(rest, tight, found, n_iter)
+    u = u.index_copy(1, rows, found)
+    value = solution.value.index_copy(1, rows, finished.value)
+    errors = (problem.sigma.value(problem.step(u)) - value).abs()
+    return u, Solution(
+        value,
+        solution.converged.index_copy(0, rows, finished.converged),
+        solution.n_iter + n_iter,
+        errors.max().item(),
     )
 
 
@@ -456,5 +457,6 @@ def _has_settled(step: Tensor, u: Tensor, options: SolverOptions) -> bool:
     if options.verify:
         allowed = options.atol + options.rtol * u.abs().amax()
         return bool(step.abs_().amax() <= 0.5 * allowed)
-    flat, u = step.reshape(-1), u.reshape(-1)
-    return bool(torch.dot(flat, flat) <= options.rtol**2 * torch.dot(u, u))
+    step, u = step.reshape(-1), u.reshape(-1)
+    allowed = options.rtol**2 * torch.dot(u, u).item()
+    return torch.dot(step, step).item() <= allowed

@@ -81,6 +81,8 @@ class Topology:
                 "itself; set the diagonal to zero."
             )
         self.edges = edges
+        is_mask = isinstance(mask, np.ndarray) and mask.dtype == bool
+        self._mask = mask if is_mask else None
         self.n_nodes = int(edges.shape[0])
         self.n_edges = int(edges.nnz)
         self.n_weak, self.weak_labels = connected_components(edges, connection="weak")
@@ -150,7 +152,7 @@ class Topology:
 
     def to_dense(self) -> np.ndarray:
         """The edge mask as an array of bool of shape (n_nodes, n_nodes)."""
-        return self.edges.toarray()
+        return self.edges.toarray() if self._mask is None else self._mask.copy()
 
     def block_masks(self, nodes: np.ndarray) -> np.ndarray:
         """Edges inside each of several sets of nodes.
@@ -165,6 +167,10 @@ class Topology:
         ndarray of bool of shape (n_blocks, block_size, block_size)
             Whether the edge between two nodes of a set exists.
         """
+        if self._mask is not None:
+            inside = nodes >= 0
+            pairs = self._mask[nodes[:, :, None], nodes[:, None, :]]
+            return pairs & inside[:, :, None] & inside[:, None, :]
         blocks, slots = np.nonzero(nodes >= 0)
         place = np.full((self.n_nodes, 2), -1)
         place[nodes[blocks, slots]] = np.column_stack([blocks, slots])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +16,15 @@ from sknm.graph.stability import guard, settle
 from sknm.graph.topology import Topology
 from sknm.plasticity.modules import ModulePenalty
 
-REFRESH_INTERVAL = 10
-"""Steps between two looks at which edges are above the threshold, and two clips of the
-cyclic blocks that they make."""
+REFRESH_INTERVAL = 20
+"""Steps between two looks at which edges are above the threshold."""
 
-FIRST_STEPS = 100
-"""Steps at the start in which the graph is looked at twice as often: modules
-that merge early are seen before all have merged."""
+FIRST_STEPS, FIRST_INTERVAL = 100, 5
+"""Steps at the start, and their interval: modules that merge early have to be seen
+before all have merged."""
+
+GUARD_INTERVAL = 10
+"""Steps between two clips of the cyclic blocks."""
 
 BRIDGE_INTERVAL = 4
 """Steps between two updates of the edges between modules, where these are priced
@@ -46,6 +50,8 @@ class ModularOrganiser:
         What the cyclic blocks are kept to.
     margin : float
         How far below 1 they stay.
+    make_optimizer : callable
+        Makes an Adam optimiser of a list of tensors, for the edges between modules.
 
     Attributes
     ----------
@@ -58,6 +64,7 @@ class ModularOrganiser:
     connection: str
     stability: str | None
     margin: float
+    make_optimizer: Callable[[list[Tensor]], Any]
     history: list[dict[str, float]] = field(default_factory=list)
     _step: int = 0
     _plan: Plan | None = None
@@ -69,7 +76,7 @@ class ModularOrganiser:
         """Bring the weights of a new graph in order; `W` is changed in place."""
         self._step, self._labels, self._bridges = 0, None, None
         if self.penalty.prices_bridges_only:
-            self._bridges = Bridges(W)
+            self._bridges = Bridges(W, self.make_optimizer)
         return self._look(W)
 
     def gradient(self) -> Gradient:
@@ -105,8 +112,10 @@ class ModularOrganiser:
             self.penalty.apply(W, self._prices, step_size)
         self._step += 1
         early = self._step <= FIRST_STEPS
-        if self._step % (REFRESH_INTERVAL // 2 if early else REFRESH_INTERVAL) == 0:
+        if self._step % (FIRST_INTERVAL if early else REFRESH_INTERVAL) == 0:
             return self._look(W)
+        if self.stability is not None and self._step % GUARD_INTERVAL == 0:
+            guard(W, self._plan, self.stability, self.margin)
         return self._plan
 
     def finish(self, W: Tensor) -> Plan:
@@ -155,13 +164,15 @@ class Bridges:
     ----------
     W : Tensor of shape (n_nodes, n_nodes)
         Weights to start from.
+    make_optimizer : callable
+        Makes an Adam optimiser of a list of tensors.
     """
 
-    def __init__(self, W: Tensor) -> None:
+    def __init__(
+        self, W: Tensor, make_optimizer: Callable[[list[Tensor]], Any]
+    ) -> None:
         self._weights = W.clone()
-        self._optimizer = torch.optim.Adam(
-            [self._weights], fused=W.device.type in ("cpu", "cuda")
-        )
+        self._optimizer = make_optimizer([self._weights])
         self._is_bridge = torch.zeros_like(W, dtype=torch.bool)
         self._prices = torch.zeros_like(W)
 

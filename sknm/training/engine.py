@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from sknm.training.monitor import Monitor
 from sknm.training.net import NonFiniteLoss, Table, TrainingNet
 from sknm.training.network import GraphNetwork
+from sknm.training.optimizers import AdamW
 from sknm.training.recipe import Constant, OneCycle
 
 LBFGS_ITERATIONS = 10
@@ -91,16 +93,17 @@ def _optimizer_arguments(options: Options) -> dict[str, Any]:
             "optimizer__line_search_fn": "strong_wolfe",
             "l2": options.alpha,
         }
-    arguments: dict[str, Any] = {
-        "lr": options.learning_rate,
-        "optimizer__weight_decay": options.alpha,
-        "optimizer__param_groups": [("*_biases", {"weight_decay": 0.0})],
-        "optimizer__fused": torch.device(options.device).type in ("cpu", "cuda"),
-    }
     if options.optimizer == "sgd":
-        sgd = {"optimizer__momentum": 0.9, "optimizer__nesterov": True}
-        return arguments | sgd | {"optimizer": torch.optim.SGD}
-    return arguments | {"optimizer": torch.optim.AdamW}
+        return {
+            "optimizer": torch.optim.SGD,
+            "lr": options.learning_rate,
+            "optimizer__weight_decay": options.alpha,
+            "optimizer__momentum": 0.9,
+            "optimizer__nesterov": True,
+        }
+    # Skorch knows the parameters of torch's own optimisers only.
+    adamw = partial(AdamW, weight_decay=options.alpha)
+    return {"optimizer": adamw, "lr": options.learning_rate}
 
 
 def train(

@@ -13,6 +13,10 @@ from torch import Tensor
 
 from sknm.training.network import GraphNetwork
 
+SHUFFLED_BATCHES = 32
+"""Batches that are taken from the table at a time: one by one takes longer, all at once
+needs a second table."""
+
 FINITE_CHECK_INTERVAL = 16
 """Steps between two looks at whether the loss is finite."""
 
@@ -49,7 +53,16 @@ class Table:
     def take(self, rows: Tensor) -> Table:
         """Some of the rows."""
         weights = None if self.weights is None else self.weights[rows]
-        return Table(self.X[rows], self.y[rows], weights)
+        return Table(self.X.index_select(0, rows), self.y[rows], weights)
+
+    def split(self, sizes: list[int]) -> Iterator[Table]:
+        """Parts of the given numbers of rows, which share the memory."""
+        weights = [None] * len(sizes)
+        if self.weights is not None:
+            weights = self.weights.split(sizes)
+        parts = zip(self.X.split(sizes), self.y.split(sizes), weights, strict=True)
+        for part in parts:
+            yield Table(*part)
 
 
 class Batches:
@@ -80,8 +93,15 @@ class Batches:
             yield self.table
             return
         order = torch.randperm(len(self.table), generator=self.generator)
-        for rows in order.to(self.table.X.device).tensor_split(self.n_batches):
-            yield self.table.take(rows)
+        order = order.to(self.table.X.device)
+        size, longer = divmod(len(self.table), self.n_batches)
+        sizes = [size + (k < longer) for k in range(self.n_batches)]
+        start = 0
+        for k in range(0, self.n_batches, SHUFFLED_BATCHES):
+            group = sizes[k : k + SHUFFLED_BATCHES]
+            shuffled = self.table.take(order[start : start + sum(group)])
+            yield from shuffled.split(group)
+            start += sum(group)
 
 
 class TrainingNet(NeuralNet):
@@ -155,7 +175,13 @@ class TrainingNet(NeuralNet):
         network = self.module_
         network.gradient = self.organiser.gradient()
         network.train()
-        step = super().train_step(batch, **fit_params)
+        if isinstance(self.optimizer_, torch.optim.LBFGS):
+            step = super().train_step(batch, **fit_params)
+        else:
+            # Skorch's closure and notifications take as long as the small solves.
+            self.optimizer_.zero_grad()
+            step = self.train_step_single(batch, **fit_params)
+            self.optimizer_.step()
         with torch.no_grad():
             network.plan = self.organiser.after_step(
                 network.node_weights.data, step_size

@@ -104,7 +104,8 @@ class GraphNetwork(nn.Module):
         """Outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
         z = self.solve(X).value
         if self.training and self.dropout > 0:
-            z = z * self._dropout_factors(z)
+            kept = self.output_weights * self._dropout_factors()[:, None]
+            return torch.addmm(self.output_biases, z, kept)
         return self.read(z)
 
     def read(self, z: Tensor) -> Tensor:
@@ -135,9 +136,10 @@ class GraphNetwork(nn.Module):
         named = self.named_parameters()
         return sum(p.square().sum() for name, p in named if "bias" not in name)
 
-    def _dropout_factors(self, z: Tensor) -> Tensor:
+    def _dropout_factors(self) -> Tensor:
         # One draw per node and step, not per sample (Graham et al. 2015, "Efficient
         # batchwise dropout"): it costs nothing, and rows may be repeated or
         # weighted without changing what is drawn.
-        draws = torch.rand(z.shape[1], generator=self.generator)
-        return (draws >= self.dropout).to(z) / (1 - self.dropout)
+        kept = torch.empty(self.n_nodes, dtype=self.node_biases.dtype)
+        kept.bernoulli_(1 - self.dropout, generator=self.generator)
+        return kept.div_(1 - self.dropout).to(self.device)
