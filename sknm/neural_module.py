@@ -42,9 +42,10 @@ tau : float, default=0.05
     graph. They keep being trained and can come back. It should be several steps of
     the optimiser wide.
 
-lambda_NM : float, default=4.0
+lambda_NM : float, default=8.0
     Strength of the penalty, in steps of the optimiser: an edge of price 1 shrinks by
-    `lambda_NM` times the learning rate at each step.
+    `lambda_NM` times the learning rate at each step. With the penalty "bridge",
+    modules don't merge to more than the share ``1 / lambda_NM`` of the nodes.
 
 penalty : {"bridge", "nm", "l1", "l2"} or None, default="bridge"
     What an edge costs. "bridge": nothing inside a module; between two
@@ -125,7 +126,7 @@ class NeuralModuleParameters:
     init: str = "modular"
     module_size: int = 50
     tau: float = 0.05
-    lambda_NM: float = 4.0
+    lambda_NM: float = 8.0
     penalty: str | None = "bridge"
     norm: str = "l1"
     measure: str = "share"

@@ -50,10 +50,13 @@ class Memory:
         The last reflection of each batch, and its age in solves.
     iterations : dict of (tuple, bool) to int
         Iterations that the last forward (False) and adjoint (True) solve needed.
+    is_strained : bool
+        Whether the last solve came to its iteration limit.
     """
 
     reflections: dict[tuple, tuple[Tensor, int]] = field(default_factory=dict)
     iterations: dict[tuple[tuple, bool], int] = field(default_factory=dict)
+    is_strained: bool = False
 
     def reflection(self, batch: Batch, W: Tensor) -> Tensor:
         """Reflection of the weights `W` of `batch`, refined from the last one."""
@@ -255,6 +258,7 @@ class _Pass:
             self._tied[batch.key] = u
         if self.memory is not None:
             self.memory.iterations[batch.key, self.is_adjoint] = solution.n_iter
+            self.memory.is_strained = solution.n_iter >= options.max_iter
         return solution
 
     def _weights_of(self, batch: Batch, W: Tensor) -> tuple[Tensor, Tensor | None]:

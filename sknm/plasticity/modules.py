@@ -123,6 +123,44 @@ class ModulePenalty:
         return np.bincount(labels[source[inside]], minlength=labels.max() + 1) * 1.0
 
 
+def admissible_merges(
+    labels: np.ndarray, pairs: np.ndarray, limit: float
+) -> list[bool]:
+    """Join modules pair by pair, as long as none gets too large.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_nodes,)
+        Module of each node.
+    pairs : ndarray of shape (n_pairs, 2)
+        Modules that an edge would join, in the order in which they are tried.
+    limit : float
+        Most nodes of a module that joining makes.
+
+    Returns
+    -------
+    list of bool
+        For each pair, whether both are in one module now.
+    """
+    sizes = np.bincount(labels)
+    root = np.arange(len(sizes))
+    outcomes = []
+    for a, b in root[pairs] if len(pairs) else ():
+        a, b = _find(root, a), _find(root, b)
+        if a != b and sizes[a] + sizes[b] <= limit:
+            root[b] = a
+            sizes[a] += sizes[b]
+            b = a
+        outcomes.append(bool(a == b))
+    return outcomes
+
+
+def _find(root: np.ndarray, k: int) -> int:
+    while root[k] != k:
+        k = root[k]
+    return int(k)
+
+
 def module_sizes(n_nodes: int, module_size: int) -> list[int]:
     """Sizes of the modules of a modular start: as even as they can be.
 

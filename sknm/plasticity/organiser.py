@@ -14,7 +14,7 @@ from sknm.graph.equilibrium import Gradient
 from sknm.graph.plan import Plan
 from sknm.graph.stability import guard, settle
 from sknm.graph.topology import Topology
-from sknm.plasticity.modules import ModulePenalty
+from sknm.plasticity.modules import ModulePenalty, admissible_merges
 
 REFRESH_INTERVAL = 20
 """Steps between two looks at which edges are above the threshold."""
@@ -25,6 +25,11 @@ before all have merged."""
 
 GUARD_INTERVAL = 10
 """Steps between two clips of the cyclic blocks."""
+
+REFERENCE_SIZE = 50
+"""Largest block that gets the optimiser's whole step. A step of Adam moves all weights by
+about the same amount, so that what it adds to a block's eigenvalues grows with its size:
+larger blocks get steps in inverse proportion."""
 
 BRIDGE_INTERVAL = 4
 """Steps between two updates of the edges between modules, where these are priced
@@ -76,7 +81,7 @@ class ModularOrganiser:
         """Bring the weights of a new graph in order; `W` is changed in place."""
         self._step, self._labels, self._bridges = 0, None, None
         if self.penalty.prices_bridges_only:
-            self._bridges = Bridges(W, self.make_optimizer)
+            self._bridges = Bridges(W, self.tau, self.make_optimizer)
         return self._look(W)
 
     def gradient(self) -> Gradient:
@@ -90,7 +95,13 @@ class ModularOrganiser:
         if self._bridges is not None and self._step % BRIDGE_INTERVAL == 0:
             self._bridges.take(grad)
 
-    def after_step(self, W: Tensor, step_size: float) -> Plan:
+    def step_scale(self) -> float:
+        """Share of the learning rate that the node weights get."""
+        assert self._plan is not None, "start comes first"
+        sizes = [batch.shape[1] for batch in self._plan.batches]
+        return min(1.0, REFERENCE_SIZE / max(sizes, default=1))
+
+    def after_step(self, W: Tensor, step_size: float, strained: bool) -> Plan:
         """Change the weights in place, and return how to solve with them.
 
         Parameters
@@ -98,7 +109,9 @@ class ModularOrganiser:
         W : Tensor of shape (n_nodes, n_nodes)
             Weights after a step of the optimiser.
         step_size : float
-            The optimiser's step size.
+            The optimiser's step size for these weights.
+        strained : bool
+            Whether the last solve came to its iteration limit.
 
         Returns
         -------
@@ -114,7 +127,9 @@ class ModularOrganiser:
         early = self._step <= FIRST_STEPS
         if self._step % (FIRST_INTERVAL if early else REFRESH_INTERVAL) == 0:
             return self._look(W)
-        if self.stability is not None and self._step % GUARD_INTERVAL == 0:
+        if self.stability is None:
+            return self._plan
+        if strained or self._step % GUARD_INTERVAL == 0:
             guard(W, self._plan, self.stability, self.margin)
         return self._plan
 
@@ -138,7 +153,10 @@ class ModularOrganiser:
 
     def _look(self, W: Tensor) -> Plan:
         """See which edges are above the threshold, and guard the blocks they make."""
-        topology = Topology((W.abs() > self.tau).cpu().numpy())
+        mask = (W.abs() > self.tau).cpu().numpy()
+        if self._bridges is not None and self._labels is not None:
+            self._bridges.hold(W, mask, self._admit(W, mask))
+        topology = Topology(mask)
         self._plan = Plan(topology, W)
         if self.stability is not None:
             guard(W, self._plan, self.stability, self.margin)
@@ -150,6 +168,27 @@ class ModularOrganiser:
             if self._bridges is not None:
                 self._bridges.set_prices(self._prices)
         return self._plan
+
+    def _admit(self, W: Tensor, mask: np.ndarray) -> np.ndarray:
+        """Bridges above the threshold that may merge modules, as a mask.
+
+        Each was priced for the module that it would make alone; together they could
+        merge everything at once. So they are admitted one by one, the strongest first, as
+        long as the module they make is one that the penalty lets grow: the shrinkage
+        of an edge, `strength` times the share of the nodes in its module, must not
+        exceed the longest step that the optimiser takes.
+        """
+        labels = self._labels
+        bridges = np.argwhere(mask & (labels[:, None] != labels))
+        weights = np.abs(W.cpu().numpy()[tuple(bridges.T)])
+        bridges = bridges[np.argsort(-weights, kind="stable")]
+        admitted = np.zeros_like(mask)
+        limit = mask.shape[0] / max(1.0, self.penalty.strength)
+        for (i, j), merged in zip(
+            bridges, admissible_merges(labels, labels[bridges], limit), strict=True
+        ):
+            admitted[i, j] = merged
+        return admitted
 
 
 class Bridges:
@@ -164,13 +203,16 @@ class Bridges:
     ----------
     W : Tensor of shape (n_nodes, n_nodes)
         Weights to start from.
+    tau : float
+        The threshold.
     make_optimizer : callable
         Makes an Adam optimiser of a list of tensors.
     """
 
     def __init__(
-        self, W: Tensor, make_optimizer: Callable[[list[Tensor]], Any]
+        self, W: Tensor, tau: float, make_optimizer: Callable[[list[Tensor]], Any]
     ) -> None:
+        self._tau = tau
         self._weights = W.clone()
         self._optimizer = make_optimizer([self._weights])
         self._is_bridge = torch.zeros_like(W, dtype=torch.bool)
@@ -185,6 +227,15 @@ class Bridges:
         """Keep the gradient of the bridges, and set it to zero in `grad`."""
         self._weights.grad = grad * self._is_bridge
         grad.sub_(self._weights.grad)
+
+    def hold(self, W: Tensor, mask: np.ndarray, admitted: np.ndarray) -> None:
+        """Put the bridges above the threshold that were not admitted back to it."""
+        held = mask & self._is_bridge.cpu().numpy() & ~admitted
+        if not held.any():
+            return
+        mask &= ~held
+        rows = torch.as_tensor(held, device=W.device)
+        W[rows] = W[rows].clamp(-self._tau, self._tau)
 
     def step(self, W: Tensor, step_size: float, penalty: ModulePenalty) -> None:
         """Move and price the bridges in `W`, if there is a gradient of theirs."""

@@ -103,7 +103,10 @@ def _optimizer_arguments(options: Options) -> dict[str, Any]:
         }
     # Skorch knows the parameters of torch's own optimisers only.
     adamw = partial(AdamW, weight_decay=options.alpha)
-    return {"optimizer": adamw, "lr": options.learning_rate}
+    return {
+        "optimizer": adamw,
+        "lr": options.learning_rate,
+    }
 
 
 def train(

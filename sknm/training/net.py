@@ -12,6 +12,7 @@ from skorch import NeuralNet
 from torch import Tensor
 
 from sknm.training.network import GraphNetwork
+from sknm.training.recipe import Constant
 
 SHUFFLED_BATCHES = 32
 """Batches that are taken from the table at a time: one by one takes longer, all at once
@@ -114,8 +115,8 @@ class TrainingNet(NeuralNet):
     criterion : nn.Module
         Loss of outputs, targets and weights.
     organiser : object
-        Changes weights and topology: has ``start``, ``gradient``, ``before_step``,
-        ``after_step``, ``record`` and ``finish``, as :class:`sknm.plasticity.organiser.ModularOrganiser`.
+        Changes weights and topology: has ``start``, ``gradient``, ``step_scale``,
+        ``before_step``, ``after_step``, ``record`` and ``finish``, as :class:`sknm.plasticity.organiser.ModularOrganiser`.
     generator : torch.Generator
         Source of the order of the rows.
     l2 : float, default=0.0
@@ -137,7 +138,7 @@ class TrainingNet(NeuralNet):
         self.organiser = organiser
         self.l2 = l2
         self.generator = generator
-        self.schedule: Callable[[int], float] | None = None
+        self.schedule: Callable[[int], float] = Constant(0.0)
         super().__init__(module, criterion, train_split=None, verbose=0, **kwargs)
 
     @property
@@ -171,8 +172,8 @@ class TrainingNet(NeuralNet):
 
     def train_step(self, batch: Table, **fit_params: Any) -> dict[str, Any]:
         """One step of the optimiser, and what the organiser makes of it."""
-        step_size = self._set_step_size()
         network = self.module_
+        step_size = self._set_step_sizes()
         network.gradient = self.organiser.gradient()
         network.train()
         if isinstance(self.optimizer_, torch.optim.LBFGS):
@@ -184,7 +185,7 @@ class TrainingNet(NeuralNet):
             self.optimizer_.step()
         with torch.no_grad():
             network.plan = self.organiser.after_step(
-                network.node_weights.data, step_size
+                network.node_weights.data, step_size, network.memory.is_strained
             )
         return step
 
@@ -217,20 +218,35 @@ class TrainingNet(NeuralNet):
         self.module_.load_state_dict(snapshot["parameters"])
         self.module_.plan = snapshot["plan"]
 
-    def _set_step_size(self) -> float:
-        groups = self.optimizer_.param_groups
-        if self.schedule is None:
-            return groups[0]["lr"]
+    def _set_step_sizes(self) -> float:
+        """Set the learning rates of this step, and return that of the node weights."""
         rate = self.schedule(self.n_steps_)
         self.n_steps_ += 1
-        for group in groups:
-            group["lr"] = rate
-        return rate
+        scaled = rate * self.organiser.step_scale()
+        if not isinstance(self.optimizer_, torch.optim.LBFGS):
+            for group in self.optimizer_.param_groups:
+                group["lr"] = scaled if group["name"] == "node_weights" else rate
+        return scaled
 
     def initialize(self) -> TrainingNet:
         """Set up the optimiser and count steps from zero."""
         self.n_steps_ = 0
         return super().initialize()
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> TrainingNet:
+        """Set up the optimiser, with a step size of its own for the node weights."""
+        named = dict(self.module_.named_parameters())
+        if self.optimizer is torch.optim.LBFGS:
+            groups = [{"name": "all", "params": list(named.values())}]
+        else:
+            node_weights = named.pop("node_weights")
+            groups = [
+                {"name": "node_weights", "params": [node_weights]},
+                {"name": "others", "params": list(named.values())},
+            ]
+        options = self.get_params_for("optimizer")
+        self.optimizer_ = self.optimizer(groups, lr=self.lr, **options)
+        return self
 
     @staticmethod
     def _check_finite(loss: Tensor) -> None:

@@ -38,64 +38,44 @@ class AdamW:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        tensors: list[Tensor] = []
-        for item in params:
-            tensors += item["params"] if isinstance(item, dict) else [item]
-        self.param_groups: list[dict[str, Any]] = [
-            {
-                "params": tensors,
-                "lr": lr,
-                "weight_decay": weight_decay,
-                "betas": betas,
-                "eps": eps,
-            }
-        ]
-        self._means = [torch.zeros_like(p) for p in tensors]
-        self._squares = [torch.zeros_like(p) for p in tensors]
-        self._steps = [
-            torch.zeros((), dtype=torch.float32, device=p.device) for p in tensors
-        ]
+        options = {"lr": lr, "weight_decay": weight_decay, "betas": betas, "eps": eps}
+        groups = [p if isinstance(p, dict) else {"params": [p]} for p in params]
+        self.param_groups: list[dict[str, Any]] = [options | group for group in groups]
+        self._moments = [_Moments(group["params"]) for group in self.param_groups]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for p in self.param_groups[0]["params"]:
-            p.grad = None
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
         """Change the parameters in place."""
-        (group,) = self.param_groups
-        params: list[Tensor] = group["params"]
-        for count in self._steps:
-            count += 1
-        torch._fused_adamw_(
-            params,
-            [p.grad for p in params],
-            self._means,
-            self._squares,
-            [],
-            self._steps,
-            lr=group["lr"],
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            amsgrad=False,
-            maximize=False,
-        )
+        for group, moments in zip(self.param_groups, self._moments, strict=True):
+            for count in moments.steps:
+                count += 1
+            torch._fused_adamw_(
+                group["params"],
+                [p.grad for p in group["params"]],
+                moments.means,
+                moments.squares,
+                [],
+                moments.steps,
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that is needed to go on."""
-        return {
-            "options": {k: v for k, v in self.param_groups[0].items() if k != "params"},
-            "means": self._means,
-            "squares": self._squares,
-            "steps": self._steps,
-        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        self.param_groups[0].update(state["options"])
-        self._means = list(state["means"])
-        self._squares = list(state["squares"])
-        self._steps = list(state["steps"])
+class _Moments:
+    """Averages of the gradients and of their squares, and the steps done."""
+
+    def __init__(self, params: list[Tensor]) -> None:
+        self.means = [torch.zeros_like(p) for p in params]
+        self.squares = [torch.zeros_like(p) for p in params]
+        self.steps = [torch.zeros((), device=p.device) for p in params]
