@@ -29,6 +29,7 @@ from sknm.validation import (
     check_weights,
     draw_seed,
     to_numpy,
+    to_tensor,
     weighted_samples,
 )
 
@@ -164,7 +165,7 @@ default=None
             ``|z - σ(zW + xU + b)|``) and "unconverged" (share of the rows).
         """
         check_is_fitted(self)
-        z, stats = compute(self.net_.module_, self._check_X(X))
+        z, stats = compute(self.net_.module_, self._check_X(X), n_jobs=self.n_jobs)
         stats.warn()
         return (z, stats.as_dict()) if return_stats else z
 
@@ -248,8 +249,8 @@ default=None
         network = GraphNetwork(
             self._draw_weights(samples, generator),
             self.activation,
-            self._solver_options(samples.X.dtype, loose=len(samples) > batch_size),
-            self._solver_options(samples.X.dtype, loose=False),
+            self._training_options(samples.X.dtype, noisy=len(samples) > batch_size),
+            self._solver_options(1e-5 if samples.X.dtype == np.float32 else 1e-9),
             0.0 if self.optimizer == "lbfgs" else self.dropout,
             generator,
         )
@@ -278,15 +279,21 @@ default=None
             torch.randn(n, c, generator=generator) / n**0.5,
             torch.zeros(c),
         )
-        return drawn.to(torch.from_numpy(samples.X[:0]).dtype)
+        return drawn.to(to_tensor(samples.X[:0], "cpu").dtype)
 
-    def _solver_options(self, dtype: np.dtype, loose: bool) -> SolverOptions:
-        """Tolerances: loose in steps of noisy gradients, else by X's precision."""
-        if loose:
+    def _training_options(self, dtype: np.dtype, noisy: bool) -> SolverOptions:
+        """Loose in steps of noisy gradients, else tight: weights act like repetition.
+
+        The adjoint solve stops by the size of the gradients, which repeating a row
+        doesn't change, but weighting it does.
+        """
+        if noisy:
             return SolverOptions(
                 self._solver_name(), 0.0, 3e-2, max_iter=60, verify=False
             )
-        tolerance = 1e-5 if dtype == np.float32 else 1e-9
+        return self._solver_options(1e-5 if dtype == np.float32 else 1e-12)
+
+    def _solver_options(self, tolerance: float) -> SolverOptions:
         return SolverOptions(self._solver_name(), tolerance, tolerance, max_iter=500)
 
     def _run(
@@ -304,9 +311,10 @@ default=None
             int(self.verbose),
         )
         table = samples.table(self.device_)
-        ending = train(
-            self.net_, table, n_epochs, self.learning_rate_init, monitor, one_cycle
-        )
+        with self.net_.module_.at_work(self.n_jobs):
+            ending = train(
+                self.net_, table, n_epochs, self.learning_rate_init, monitor, one_cycle
+            )
         self._finish(monitor, samples)
         if ending == "diverged":
             raise ValueError(
@@ -345,7 +353,7 @@ default=None
         net.callbacks_ = []
         self._set_weights(network)
         self._set_curves(net, monitor)
-        _, stats = compute(network, samples.X[:STATS_ROWS])
+        _, stats = compute(network, samples.X[:STATS_ROWS], n_jobs=self.n_jobs)
         self.solver_stats_ = stats.as_dict()
         stats.warn()
 
@@ -377,7 +385,8 @@ default=None
         """Outputs of the network, (n_samples, n_outputs)."""
         check_is_fitted(self)
         network = self.net_.module_
-        outputs, stats = compute(network, self._check_X(X), network.read)
+        X = self._check_X(X)
+        outputs, stats = compute(network, X, network.read, self.n_jobs)
         stats.warn()
         return outputs
 

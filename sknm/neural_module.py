@@ -34,7 +34,7 @@ init : {"modular", "dense"}, default="modular"
     How the graph starts: as dense modules of `module_size` nodes, with edges between
     them below the threshold; or as one complete graph, as in the papers.
 
-module_size : int, default=50
+module_size : int, default=25
     Number of nodes of a module at a modular start, as nearly as `n_nodes` allows.
 
 tau : float, default=0.05
@@ -42,7 +42,7 @@ tau : float, default=0.05
     graph. They keep being trained and can come back. It should be several steps of
     the optimiser wide.
 
-lambda_NM : float, default=8.0
+lambda_NM : float, default=10.0
     Strength of the penalty, in steps of the optimiser: an edge of price 1 shrinks by
     `lambda_NM` times the learning rate at each step. With the penalty "bridge",
     modules don't merge to more than the share ``1 / lambda_NM`` of the nodes.
@@ -70,7 +70,7 @@ stability : {"monotone", "contraction"} or None, default="monotone"
     bounds the symmetric part of each cyclic block, "contraction" its
     spectral norm, which is stricter; None leaves the weights alone.
 
-margin : float, default=0.05
+margin : float, default=0.3
     How far the blocks stay below the bound 1; a larger margin means fewer iterations.
 
 solver : {"auto", "peaceman_rachford", "picard", "anderson", "newton"}, \
@@ -124,15 +124,15 @@ class NeuralModuleParameters:
 
     _: KW_ONLY
     init: str = "modular"
-    module_size: int = 50
+    module_size: int = 25
     tau: float = 0.05
-    lambda_NM: float = 8.0
+    lambda_NM: float = 10.0
     penalty: str | None = "bridge"
     norm: str = "l1"
     measure: str = "share"
     connection: str = "weak"
     stability: str | None = "monotone"
-    margin: float = 0.05
+    margin: float = 0.3
     solver: str = "auto"
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -243,7 +243,7 @@ class NeuralModuleClassifier(NeuralModuleMixin, GraphClassifier):
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
     >>> model[-1].module_sizes_
-    array([50, 50])
+    array([25, 25, 25, 25])
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -23,7 +23,7 @@ class SharedParameters:
     _: KW_ONLY
     activation: str = "relu"
     optimizer: str = "adamw"
-    learning_rate_init: float = 0.01
+    learning_rate_init: float = 0.02
     alpha: float = 0.01
     batch_size: int | str = "auto"
     max_iter: int | None = None
@@ -85,7 +85,7 @@ optimizer : {"adamw", "sgd", "lbfgs"}, default="adamw"
     How weights are fitted: AdamW, stochastic gradient descent with Nesterov's
     momentum, or L-BFGS, which takes all rows at once and suits small data.
 
-learning_rate_init : float, default=0.01
+learning_rate_init : float, default=0.02
     Peak of the learning rate, which rises from a 25th of it and falls to almost
     nothing in the course of ``fit``. ``partial_fit`` keeps it constant.
 
@@ -93,11 +93,11 @@ alpha : float, default=0.01
     Weight decay.
 
 batch_size : int or "auto", default="auto"
-    Rows per training step; "auto" takes 128, or 256 for larger data.
+    Rows per training step; "auto" takes 128, or 256 from 2000 rows on.
 
 max_iter : int, default=None
-    Number of epochs. None takes 40, and more for small data, which make
-    few steps an epoch.
+    Number of epochs. None takes 32, and more for small data: as many as make 400
+    steps.
 
 dropout : float, default=0.1
     Share of nodes whose output is left out of a training step, drawn anew for

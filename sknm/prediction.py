@@ -61,6 +61,7 @@ def compute(
     network: GraphNetwork,
     X: np.ndarray | Tensor,
     read: Callable[[Tensor], Tensor] | None = None,
+    n_jobs: int | None = None,
 ) -> tuple[np.ndarray, SolveStats]:
     """Node values of all rows, or what is read from them.
 
@@ -72,6 +73,8 @@ def compute(
         Checked data.
     read : callable, optional
         Makes outputs from node values.
+    n_jobs : int, optional
+        Threads that share the modules.
 
     Returns
     -------
@@ -82,9 +85,10 @@ def compute(
     """
     stats, parts = SolveStats(), []
     rows = X if isinstance(X, Tensor) else to_tensor(X, "cpu")
-    for chunk in rows.split(max(128, CHUNK_ELEMENTS // network.n_nodes)):
-        solution = network.solve(chunk.to(network.device))
-        stats.add(solution)
-        values = solution.value if read is None else read(solution.value)
-        parts.append(values.cpu().numpy())
+    with network.at_work(n_jobs):
+        for chunk in rows.split(max(128, CHUNK_ELEMENTS // network.n_nodes)):
+            solution = network.solve(chunk.to(network.device))
+            stats.add(solution)
+            values = solution.value if read is None else read(solution.value)
+            parts.append(values.cpu().numpy())
     return np.concatenate(parts), stats

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import Tags
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
@@ -80,7 +81,8 @@ class GraphClassifier(ClassifierMixin, ClassifierParameters, GraphEstimator):
         ndarray of shape (n_samples,)
             The most probable class of each row.
         """
-        return self.classes_[self._outputs(X).argmax(axis=1)]
+        best = self._outputs(X).argmax(axis=1)
+        return self.classes_[best]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict class probabilities.
@@ -156,6 +158,12 @@ class GraphClassifier(ClassifierMixin, ClassifierParameters, GraphEstimator):
 class GraphRegressor(RegressorMixin, GraphEstimator):
     """What all regressors have in common."""
 
+    def __sklearn_tags__(self) -> Tags:
+        """Tell scikit-learn that there may be several targets."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Go on training with one pass over some data.
 
@@ -191,7 +199,8 @@ class GraphRegressor(RegressorMixin, GraphEstimator):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions, in the shape of the targets of ``fit``.
         """
-        outputs = self._outputs(X) * self._scale + self._mean
+        outputs = self._outputs(X)
+        outputs = outputs * self._scale + self._mean
         return outputs[:, 0] if self._is_single else outputs
 
     def _make_criterion(self) -> nn.Module:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sknm.graph.activations import ACTIVATIONS, Activation, Gate
+from sknm.graph.parallel import Workers
 from sknm.graph.plan import Batch, Plan
 from sknm.graph.solvers import (
     Elementwise,
@@ -24,7 +25,6 @@ from sknm.graph.solvers import (
     SolverOptions,
     refine_reflection,
     reflection,
-    solve_blocks,
 )
 from sknm.graph.topology import Topology
 
@@ -92,6 +92,7 @@ def solve(
     *,
     memory: Memory | None = None,
     gradient: Gradient = "edges",
+    workers: Workers | None = None,
 ) -> Solution:
     """Solve ``z = σ(zW + a)`` for every sample.
 
@@ -116,6 +117,9 @@ def solve(
         needs a topology with no edge between components, else "all" is
         used), or of all pairs, so that an edge that is left out can come back (NM eq. 2).
 
+    workers : Workers, optional
+        Threads that share the blocks of each stage.
+
     Returns
     -------
     Solution
@@ -123,7 +127,9 @@ def solve(
     """
     sigma = ACTIVATIONS[activation] if isinstance(activation, str) else activation
     plan = Plan(topology, W) if isinstance(topology, Topology) else topology
-    passing = _Pass(plan, sigma, options or SolverOptions(), memory)
+    passing = _Pass(
+        plan, sigma, options or SolverOptions(), memory, workers or Workers()
+    )
     value = _Equilibrium.apply(a, W, passing, gradient)
     return replace(passing.found, value=value)
 
@@ -183,7 +189,9 @@ class _Pass:
         sigma: Activation,
         options: SolverOptions,
         memory: Memory | None,
+        workers: Workers,
     ) -> None:
+        self.workers = workers
         self.plan = plan
         self.sigma = sigma
         self.options = options
@@ -198,7 +206,7 @@ class _Pass:
 
     def turn_round(self) -> _Pass:
         """The way back: slopes at the solution, and the same weights transposed."""
-        back = _Pass(self.plan, self.sigma, self.options, self.memory)
+        back = _Pass(self.plan, self.sigma, self.options, self.memory, self.workers)
         back.is_adjoint = True
         back._loose = {k: self.sigma.slope(u) for k, u in self._loose.items()}
         back._tied = {key: self.sigma.slope(u) for key, u in self._tied.items()}
@@ -252,7 +260,8 @@ class _Pass:
         if self.memory is not None:
             options = self.memory.options(batch, self.is_adjoint, options)
         blocks, C = self._weights_of(batch, W)
-        u, solution = solve_blocks(Problem(sigma, batch.gather(x), blocks), options, C)
+        problem = Problem(sigma, batch.gather(x), blocks)
+        u, solution = self.workers.solve(problem, options, C)
         self.blocks[batch.key] = solution.value
         if not self.is_adjoint:
             self._tied[batch.key] = u

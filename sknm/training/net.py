@@ -12,7 +12,7 @@ from skorch import NeuralNet
 from torch import Tensor
 
 from sknm.training.network import GraphNetwork
-from sknm.training.recipe import Constant
+from sknm.training.recipe import Constant, step_scale
 
 SHUFFLED_BATCHES = 32
 """Batches that are taken from the table at a time: one by one takes longer, all at once
@@ -222,11 +222,11 @@ class TrainingNet(NeuralNet):
         """Set the learning rates of this step, and return that of the node weights."""
         rate = self.schedule(self.n_steps_)
         self.n_steps_ += 1
-        scaled = rate * self.organiser.step_scale()
+        scales = {"node_weights": self.organiser.step_scale()}
         if not isinstance(self.optimizer_, torch.optim.LBFGS):
             for group in self.optimizer_.param_groups:
-                group["lr"] = scaled if group["name"] == "node_weights" else rate
-        return scaled
+                group["lr"] = rate * scales.get(group["name"], group["scale"])
+        return rate * scales["node_weights"]
 
     def initialize(self) -> TrainingNet:
         """Set up the optimiser and count steps from zero."""
@@ -239,10 +239,9 @@ class TrainingNet(NeuralNet):
         if self.optimizer is torch.optim.LBFGS:
             groups = [{"name": "all", "params": list(named.values())}]
         else:
-            node_weights = named.pop("node_weights")
             groups = [
-                {"name": "node_weights", "params": [node_weights]},
-                {"name": "others", "params": list(named.values())},
+                {"name": name, "params": [p], "scale": step_scale(name, len(p))}
+                for name, p in named.items()
             ]
         options = self.get_params_for("optimizer")
         self.optimizer_ = self.optimizer(groups, lr=self.lr, **options)

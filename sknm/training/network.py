@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.equilibrium import Gradient, Memory, solve
+from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.plan import Plan
 from sknm.graph.solvers import Solution, SolverOptions
 
@@ -66,6 +69,8 @@ class GraphNetwork(nn.Module):
         For which node weights a training step computes a gradient.
     memory : Memory
         What one training step leaves for the next.
+    workers : Workers
+        Threads that share the modules, see :meth:`at_work`.
     """
 
     plan: Plan
@@ -89,6 +94,7 @@ class GraphNetwork(nn.Module):
         self.generator = generator
         self.gradient: Gradient = "all"
         self.memory = Memory()
+        self.workers = Workers()
 
     @property
     def n_nodes(self) -> int:
@@ -129,7 +135,18 @@ class GraphNetwork(nn.Module):
             self.training_options if self.training else self.options,
             memory=self.memory if self.training else None,
             gradient=self.gradient,
+            workers=self.workers,
         )
+
+    @contextmanager
+    def at_work(self, n_jobs: int | None) -> Iterator[None]:
+        """Spread the modules over `n_jobs` threads for as long as the context lasts."""
+        former = self.workers
+        with open_workers(n_jobs) as self.workers:
+            try:
+                yield
+            finally:
+                self.workers = former
 
     def squared_weights(self) -> Tensor:
         """Sum of the squares of all weights, biases excepted."""

@@ -19,13 +19,13 @@ def choose_batch_size(n_samples: int) -> int:
     Returns
     -------
     int
-        Between 128 and 256, or all rows if there are fewer.
+        128 or 256, or all rows if there are fewer.
     """
-    return min(n_samples, 128 if n_samples < 8000 else 256)
+    return min(n_samples, 128 if n_samples < 2000 else 256)
 
 
 def choose_max_iter(n_samples: int, batch_size: int) -> int:
-    """Epochs: as many as make enough steps, within bounds.
+    """Epochs: 32, or as many as make 400 steps.
 
     Parameters
     ----------
@@ -39,8 +39,29 @@ def choose_max_iter(n_samples: int, batch_size: int) -> int:
     int
         Number of epochs.
     """
-    steps = math.ceil(n_samples / batch_size)
-    return min(200, max(40, math.ceil(800 / steps)))
+    return max(32, math.ceil(400 / math.ceil(n_samples / batch_size)))
+
+
+def step_scale(name: str, fan_in: int) -> float:
+    """Share of the learning rate that a parameter gets.
+
+    Adam moves all weights by about the same amount, so that what a step adds to a
+    node's input grows with the number of features. It is kept to what it is for 16
+    independent ones.
+
+    Parameters
+    ----------
+    name : str
+        Name of the parameter.
+    fan_in : int
+        Edges that lead to a node.
+
+    Returns
+    -------
+    float
+        At most 1.
+    """
+    return min(1.0, (16 / fan_in) ** 0.5) if name == "input_weights" else 1.0
 
 
 @dataclass(frozen=True)
