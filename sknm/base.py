@@ -21,13 +21,14 @@ from sknm.parameters import SharedParameters
 from sknm.prediction import compute
 from sknm.training.engine import Options, build_net, choose_device, is_available, train
 from sknm.training.monitor import Monitor
-from sknm.training.net import TrainingNet
+from sknm.training.net import NonFiniteLoss, TrainingNet
 from sknm.training.network import GraphNetwork, Weights
 from sknm.training.recipe import choose_batch_size, choose_max_iter
 from sknm.validation import (
     Samples,
     check_weights,
     draw_seed,
+    leave_out_unweighted,
     to_numpy,
     to_tensor,
     weighted_samples,
@@ -128,7 +129,7 @@ default=None
         """
         first = not (self.warm_start and hasattr(self, "net_"))
         samples = self._take_in(X, y, sample_weight, first)
-        validation = self._take_in_validation(X_val, y_val)
+        validation = self._take_in_validation(X_val, y_val, samples.X.dtype)
         if validation is None and self.early_stopping:
             samples, validation = samples.set_aside(
                 self.validation_fraction,
@@ -194,21 +195,29 @@ default=None
         choose_device(self.device)
         X, y = self._validate_pair(X, y, reset=first)
         weights = self._weights(sample_weight, X, y)
+        X, y, weights = leave_out_unweighted(X, y, weights)
         if first:
             self._encode(y, weights)
         else:
             X = X.astype(self.input_weights_.dtype, copy=False)
         return weighted_samples(X, self._transform(y), weights)
 
-    def _take_in_validation(self, X_val: Any, y_val: Any) -> Samples | None:
+    def _take_in_validation(
+        self, X_val: Any, y_val: Any, dtype: np.dtype
+    ) -> Samples | None:
         if (X_val is None) != (y_val is None):
             raise ValueError(
                 "X_val and y_val belong together: give both, or neither of them."
             )
         if X_val is None:
             return None
-        X, y = self._validate_pair(X_val, y_val, reset=False)
-        return Samples(X, self._transform(y))
+        try:
+            X, y = self._validate_pair(X_val, y_val, reset=False)
+            return weighted_samples(X.astype(dtype, copy=False), self._transform(y))
+        except ValueError as error:
+            raise ValueError(
+                f"X_val and y_val can't be used for validation: {error}"
+            ) from error
 
     def _validate_pair(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
         return validate_data(
@@ -339,6 +348,8 @@ default=None
         def score() -> float:
             network.eval()
             outputs, _ = compute(network, X, network.read)
+            if not np.isfinite(outputs).all():
+                raise NonFiniteLoss
             return self._score_outputs(validation.y, outputs)
 
         return score
@@ -346,8 +357,7 @@ default=None
     def _finish(self, monitor: Monitor, samples: Samples) -> None:
         """Settle the graph and set the fitted attributes."""
         net, network = self.net_, self.net_.module_
-        with torch.no_grad():
-            network.plan = net.organiser.finish(network.node_weights.data)
+        net.settle()
         network.memory = Memory()
         network.eval()
         net.callbacks_ = []
@@ -382,7 +392,7 @@ default=None
         return validate_data(self, X, reset=False, dtype=dtype, order="C")
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """Outputs of the network, (n_samples, n_outputs)."""
+        """Compute the outputs of the network, (n_samples, n_outputs)."""
         check_is_fitted(self)
         network = self.net_.module_
         X = self._check_X(X)

@@ -121,7 +121,7 @@ class GraphClassifier(ClassifierMixin, ClassifierParameters, GraphEstimator):
         y = _labels(y)
         self.classes_ = getattr(self, "_announced", None)
         if self.classes_ is None:
-            self.classes_ = np.unique(y if weights is None else y[weights > 0])
+            self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y has one class only, {self.classes_[0]!r}; a classifier needs rows "
@@ -152,6 +152,11 @@ class GraphClassifier(ClassifierMixin, ClassifierParameters, GraphEstimator):
         if self.class_weight is None:
             return weights
         of_class = compute_sample_weight(self.class_weight, _labels(y))
+        if not (of_class >= 0).all():
+            raise ValueError(
+                f"class_weight={self.class_weight} has a weight that is negative or no "
+                "number; give weights of at least 0."
+            )
         return of_class if weights is None else weights * of_class
 
 

@@ -76,10 +76,46 @@ class Samples:
         return self.take(kept), self.take(held)
 
 
-def weighted_samples(
+def leave_out_unweighted(
     X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Leave out the rows of weight zero: to give a row none is to leave it out.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Checked data.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Checked targets.
+    weights : ndarray of shape (n_samples,) or None
+        Checked weights.
+
+    Returns
+    -------
+    X, y, weights : ndarray
+        The rows that count.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if weights is None or weights.all():
+        return X, y, weights
+    kept = weights > 0
+    if not kept.any():
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number; give some row "
+            "a positive sample_weight (and its class a positive class_weight), or "
+            "leave sample_weight out."
+        )
+    return X[kept], y[kept], weights[kept]
+
+
+def weighted_samples(
+    X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
 ) -> Samples:
-    """Rows with weights of mean 1; those without weight are left out.
+    """Rows with weights of mean 1, in the precision of `X`.
 
     Parameters
     ----------
@@ -88,21 +124,18 @@ def weighted_samples(
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Encoded targets.
     weights : ndarray of shape (n_samples,) or None
-        Checked weights.
+        Positive weights.
 
     Returns
     -------
     Samples
-        Leaving a row out, giving it weight zero, or repeating it instead of
-        giving it a whole-number weight come to the same.
+        Repeating a row, or giving it a whole-number weight, come to the same.
     """
     if y.dtype.kind == "f":
         y = y.astype(X.dtype)
     if weights is None:
         return Samples(X, y)
-    kept = weights > 0
-    scaled = weights[kept] / weights[kept].mean()
-    return Samples(X[kept], y[kept], scaled.astype(X.dtype))
+    return Samples(X, y, (weights / weights.mean()).astype(X.dtype))
 
 
 def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
@@ -123,19 +156,13 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
     Raises
     ------
     ValueError
-        If a weight is negative, or all are zero.
+        If a weight is negative, infinite or missing.
     """
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(
+    return _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
-    if not weights.any():
-        raise ValueError(
-            "Sample weights must contain at least one non-zero number; give some row "
-            "a positive sample_weight, or leave sample_weight out."
-        )
-    return weights
 
 
 def draw_seed(random_state: Any) -> int:

@@ -143,7 +143,7 @@ class _Equilibrium(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(W)
         ctx.passing, ctx.gradient = passing, gradient
-        return passing.run(a, W)
+        return passing.run(a.t(), W).t()
 
     @staticmethod
     @once_differentiable
@@ -151,7 +151,7 @@ class _Equilibrium(torch.autograd.Function):
         (W,) = ctx.saved_tensors
         forward: _Pass = ctx.passing
         adjoint = forward.turn_round()
-        delta = adjoint.run(grad, W.t())
+        delta = adjoint.run(grad.t(), W.t()).t()
         if not ctx.needs_input_grad[1]:
             return delta, None, None, None
         return delta, _weight_gradient(forward, adjoint, ctx.gradient), None, None
@@ -161,11 +161,11 @@ def _weight_gradient(forward: _Pass, adjoint: _Pass, gradient: Gradient) -> Tens
     """``dW = zᵀ δ`` (NM eq. 3), for the weights that `gradient` names."""
     plan, z, delta = forward.plan, forward.found.value, adjoint.found.value
     if gradient == "all" or not plan.is_modular:
-        dW = z.t() @ delta
+        dW = z @ delta.t()
         return dW.mul_(plan.mask) if gradient == "edges" else dW.fill_diagonal_(0)
-    dW = z.new_zeros(z.shape[1], z.shape[1])
+    dW = z.new_zeros(len(z), len(z))
     for batch in plan.batches:
-        pairs = forward.blocks[batch.key].mT @ adjoint.blocks[batch.key]
+        pairs = forward.blocks[batch.key] @ adjoint.blocks[batch.key].mT
         if gradient == "edges":
             pairs = pairs * batch.edges
         batch.scatter_pairs(pairs, dW)
@@ -180,7 +180,7 @@ class _Pass:
     found : Solution
         What :meth:`run` found.
     blocks : dict
-        Values of each batch, as (n_blocks, n_samples, block_size).
+        Values of each batch, as (n_blocks, block_size, n_samples).
     """
 
     def __init__(
@@ -217,18 +217,19 @@ class _Pass:
         return back
 
     def run(self, x: Tensor, W: Tensor) -> Tensor:
-        """Solve with `W`, which the adjoint pass gets transposed."""
+        """Solve for `x` (n_nodes, n_samples); the adjoint pass gets `W` transposed."""
         batch = self.plan.whole
         if batch is None:
             self.found = self._run_stages(x, W)
         else:
             solution = self._solve_batch(batch, x, W)
-            self.found = replace(solution, value=batch.join(solution.value))
+            self.found = replace(solution, value=solution.value.reshape(x.shape))
         return self.found.value
 
     def _run_stages(self, x: Tensor, W: Tensor) -> Solution:
-        x, z = x.clone(), torch.zeros_like(x)
-        found = Solution(z, x.new_ones(len(x), dtype=torch.bool), 0, 0.0)
+        x = x.clone(memory_format=torch.contiguous_format)
+        z = torch.zeros_like(x)
+        found = Solution(z, x.new_ones(x.shape[1], dtype=torch.bool), 0, 0.0)
         stages = list(enumerate(self.plan.stages))
         if len(stages) > 1:
             W = W * (self.plan.mask.t() if self.is_adjoint else self.plan.mask)
@@ -236,9 +237,9 @@ class _Pass:
             sources = stage.targets if self.is_adjoint else stage.sources
             if len(sources):
                 joining = W[sources[:, None], stage.nodes]
-                x[:, stage.nodes] += z[:, sources] @ joining
+                x[stage.nodes] += joining.t() @ z[sources]
             if len(stage.acyclic):
-                z[:, stage.acyclic] = self._evaluate(k, x[:, stage.acyclic])
+                z[stage.acyclic] = self._evaluate(k, x[stage.acyclic])
             for batch in stage.batches:
                 solution = self._solve_batch(batch, x, W)
                 batch.scatter(solution.value, z)

@@ -45,27 +45,18 @@ class Batch:
         self.edges = _to(topology.block_masks(nodes), like).to(like.dtype)
 
     def gather(self, x: Tensor) -> Tensor:
-        """Columns of `x` (n_samples, n_nodes) as (n_blocks, n_samples, block_size)."""
+        """Rows of `x` (n_nodes, n_samples) as (n_blocks, block_size, n_samples)."""
         if self.is_whole:
-            return x.view(-1, *self.shape).transpose(0, 1).contiguous()
-        blocks = x[:, self._index].transpose(0, 1).contiguous()
-        if self._present is None:
-            return blocks
-        return blocks * self._present[:, None]
-
-    def join(self, blocks: Tensor) -> Tensor:
-        """Undo :meth:`gather` where the blocks are all nodes in their order."""
-        return blocks.transpose(0, 1).reshape(blocks.shape[1], -1)
+            return x.reshape(*self.shape, -1)
+        blocks = x[self._index]
+        return blocks if self._present is None else blocks * self._present[:, :, None]
 
     def scatter(self, blocks: Tensor, out: Tensor) -> None:
-        """Write (n_blocks, n_samples, block_size) to the columns of `out`."""
-        rows = blocks.transpose(0, 1)
-        if self.is_whole:
-            out.view(-1, *self.shape).copy_(rows)
-        elif self._present is None:
-            out[:, self._index] = rows
+        """Write (n_blocks, block_size, n_samples) to the rows of `out`."""
+        if self._present is None:
+            out[self._index] = blocks
         else:
-            out[:, self._index[self._present]] = rows[:, self._present]
+            out[self._index[self._present]] = blocks[self._present]
 
     def weights(self, W: Tensor) -> Tensor:
         """The edges of each block, (n_blocks, block_size, block_size)."""

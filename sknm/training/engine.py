@@ -146,16 +146,24 @@ def train(
     net.n_steps_ = 0
     net.callbacks_ = [("monitor", monitor)]
     net.notify("on_train_begin", X=table, y=None)
+    ending = _loop(net, table, n_epochs)
+    if ending == "diverged":
+        net.restore(monitor.last)
+        # Its averages are no longer finite, either.
+        net.initialize_optimizer()
+    elif monitor.stops and monitor.best is not None:
+        net.restore(monitor.best)
+    return ending
+
+
+def _loop(net: TrainingNet, table: Table, n_epochs: int) -> str:
     try:
         net.fit_loop(table, epochs=n_epochs)
     except KeyboardInterrupt:
         return "interrupted"
     except NonFiniteLoss:
-        net.restore(monitor.last)
         return "diverged"
-    if monitor.stops and monitor.best is not None:
-        net.restore(monitor.best)
-    return "finished"
+    return "finished" if net.has_finite_loss(table) else "diverged"
 
 
 def choose_device(name: str) -> str:

@@ -33,9 +33,10 @@ class Monitor(Callback):
     scores : list of float
         Validation score of each epoch.
     best : dict or None
-        State of the epoch with the best score.
+        State of the epoch with the best score, settled.
     last : dict
-        State after the last epoch with a finite loss.
+        State before the last epoch with a finite loss. (What that epoch's last step made
+        need not be finite: its own loss comes with the next epoch.)
     """
 
     def __init__(
@@ -58,23 +59,27 @@ class Monitor(Callback):
         self.best: dict[str, Any] | None = None
         self._best_score = self._reference = -np.inf
         self._waited = 0
-        self.last = net.snapshot()
+        self.last = self._state = net.snapshot()
 
     def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
         """Record, compare, and perhaps stop."""
-        self.last = net.snapshot()
+        self.last, self._state = self._state, net.snapshot()
         net.organiser.record()
         if self.score is not None:
-            self._compare(net, self.score())
+            self._compare(net, self.score)
         if self.verbose:
             print(self._line(net))
         if self.stops and self._waited >= self.n_iter_no_change:
             raise StopTraining
 
-    def _compare(self, net: TrainingNet, score: float) -> None:
+    def _compare(self, net: TrainingNet, measure: Callable[[], float]) -> None:
+        """Score what `net` would be if training ended now; training sees none of it."""
+        net.settle()
+        score = measure()
         self.scores.append(score)
         if score > self._best_score:
-            self._best_score, self.best = score, self.last
+            self._best_score, self.best = score, net.snapshot()
+        net.restore(self._state)
         if score > self._reference + self.tol:
             self._reference, self._waited = score, 0
         else:

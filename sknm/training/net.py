@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -213,6 +214,21 @@ class TrainingNet(NeuralNet):
         state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}
         return {"parameters": state, "plan": self.module_.plan}
 
+    def settle(self) -> None:
+        """Have the organiser finish the graph, as at the end of training."""
+        W = self.module_.node_weights.data
+        with torch.no_grad():
+            # Training may go on from before: a copy keeps the organiser as it is.
+            self.module_.plan = copy.copy(self.organiser).finish(W)
+
+    def has_finite_loss(self, table: Table) -> bool:
+        """Whether the loss of the first batch of the table is a finite number."""
+        network, n_rows = self.module_.eval(), min(self.batch_size, len(table))
+        batch = table.take(torch.arange(n_rows, device=table.X.device))
+        with torch.no_grad():
+            loss = self.criterion_(network(batch.X), batch.y, batch.weights)
+        return math.isfinite(loss.item())
+
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Go back to a snapshot."""
         self.module_.load_state_dict(snapshot["parameters"])
@@ -239,10 +255,14 @@ class TrainingNet(NeuralNet):
         if self.optimizer is torch.optim.LBFGS:
             groups = [{"name": "all", "params": list(named.values())}]
         else:
-            groups = [
-                {"name": name, "params": [p], "scale": step_scale(name, len(p))}
-                for name, p in named.items()
-            ]
+            others = {"name": "others", "scale": 1.0, "params": []}
+            groups = [others]
+            for name, p in named.items():
+                if name in ("input_weights", "node_weights"):
+                    scale = step_scale(name, len(p))
+                    groups.append({"name": name, "params": [p], "scale": scale})
+                else:
+                    others["params"].append(p)
         options = self.get_params_for("optimizer")
         self.optimizer_ = self.optimizer(groups, lr=self.lr, **options)
         return self

@@ -126,7 +126,9 @@ class GraphNetwork(nn.Module):
 
     def solve(self, X: Tensor) -> Solution:
         """Node values of a batch of inputs, and how well they were found."""
-        a = torch.addmm(self.node_biases, X, self.input_weights)
+        # Transposed, since the solvers want the samples in the last dimension.
+        biases = self.node_biases[:, None]
+        a = torch.addmm(biases, self.input_weights.t(), X.t()).t()
         return solve(
             a,
             self.node_weights,
