@@ -1,9 +1,25 @@
 """Neural networks whose topology is learned, as scikit-learn estimators."""
 
+from importlib import import_module
 from importlib.metadata import version
-
-from sknm.neural_module import NeuralModuleClassifier, NeuralModuleRegressor
 
 __all__ = ["NeuralModuleClassifier", "NeuralModuleRegressor"]
 
 __version__ = version("sknm")
+
+_HOMES = {
+    "NeuralModuleClassifier": "sknm.neural_module",
+    "NeuralModuleRegressor": "sknm.neural_module",
+}
+
+
+def __getattr__(name: str) -> type:
+    """Import an estimator when it is first asked for: torch and skorch take a while."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sknm' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Names for completion, imported or not."""
+    return sorted([*globals(), *__all__])

@@ -86,7 +86,7 @@ def _positive(u: Tensor) -> Tensor:
 
 
 def _leaky_slope(u: Tensor) -> Tensor:
-    return torch.where(u > 0, 1.0, 0.01).to(u.dtype)
+    return torch.where(u > 0, torch.ones_like(u), 0.01)
 
 
 def _sigmoid_slope(u: Tensor) -> Tensor:

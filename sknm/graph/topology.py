@@ -82,7 +82,7 @@ class Topology:
             )
         self.edges = edges
         is_mask = isinstance(mask, np.ndarray) and mask.dtype == bool
-        self._mask = mask if is_mask else None
+        self._mask = mask.copy() if is_mask else None
         self.n_nodes = int(edges.shape[0])
         self.n_edges = int(edges.nnz)
         self.n_weak, self.weak_labels = connected_components(edges, connection="weak")

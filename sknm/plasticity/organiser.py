@@ -31,7 +31,7 @@ REFERENCE_SIZE = 50
 about the same amount, so that what it adds to a block's eigenvalues grows with its size:
 larger blocks get steps in inverse proportion."""
 
-BRIDGE_INTERVAL = 4
+BRIDGE_INTERVAL = 8
 """Steps between two updates of the edges between modules, where these are priced
 alone."""
 
