@@ -96,8 +96,8 @@ batch_size : int or "auto", default="auto"
     Rows per training step; "auto" takes 128, or 256 from 2000 rows on.
 
 max_iter : int, default=None
-    Number of epochs. None takes 32, and more for small data: as many as make 400
-    steps.
+    Number of epochs. None takes 32, 28 below 8000 rows, and as many as make 300
+    steps for small data.
 
 dropout : float, default=0.1
     Share of nodes whose output is left out of a training step, drawn anew for

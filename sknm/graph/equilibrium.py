@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -291,5 +292,5 @@ def _worse_of(whole: Solution, blocks: Solution) -> Solution:
         whole.value,
         whole.converged & blocks.converged,
         max(whole.n_iter, blocks.n_iter),
-        max(whole.residual, blocks.residual),
+        float(np.maximum(whole.residual, blocks.residual)),  # keeps NaN, as max doesn't
     )

@@ -115,5 +115,5 @@ def _join(found: list[tuple[Tensor, Solution]]) -> tuple[Tensor, Solution]:
         torch.cat([s.value for s in solutions]),
         torch.stack([s.converged for s in solutions]).all(0),
         max(s.n_iter for s in solutions),
-        max(s.residual for s in solutions),
+        float(np.max([s.residual for s in solutions])),  # keeps NaN, as max doesn't
     )

@@ -220,7 +220,7 @@ def _split(
         rest = _unsettled(step, u, options)
         if not len(rest):
             break
-        if len(rest) < DROP_OUT_SHARE * u.shape[2]:
+        if n_iter < options.max_iter and len(rest) < DROP_OUT_SHARE * u.shape[2]:
             index = (slice(None), slice(None), rest)
             further = replace(
                 options, max_iter=options.max_iter - n_iter, first_check=2
@@ -486,8 +486,7 @@ def _is_checked(n_iter: int, options: SolverOptions) -> bool:
 
 def _has_settled(step: Tensor, u: Tensor, options: SolverOptions) -> bool:
     if options.verify:
-        allowed = options.atol + options.rtol * u.abs().amax()
-        return bool(step.abs_().amax() <= 0.5 * allowed)
+        return not len(_unsettled(step, u, options))
     step, u = step.reshape(-1), u.reshape(-1)
     allowed = options.rtol**2 * torch.dot(u, u).item()
-    return torch.dot(step, step).item() <= allowed
+    return torch.dot(step, step).item() <= allowed < float("inf")

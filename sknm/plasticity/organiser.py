@@ -17,14 +17,13 @@ from sknm.graph.topology import Topology
 from sknm.plasticity.modules import ModulePenalty, admissible_merges
 
 REFRESH_INTERVAL = 20
-"""Steps between two looks at which edges are above the threshold."""
+"""Steps between two looks at which edges are above the threshold, and two clips of the
+cyclic blocks that they make. In between, blocks may come closer to the bound than the
+margin."""
 
 FIRST_STEPS, FIRST_INTERVAL = 100, 5
 """Steps at the start, and their interval: modules that merge early have to be seen
 before all have merged."""
-
-GUARD_INTERVAL = 10
-"""Steps between two clips of the cyclic blocks."""
 
 REFERENCE_SIZE = 50
 """Largest block that gets the optimiser's whole step. A step of Adam moves all weights by
@@ -127,9 +126,7 @@ class ModularOrganiser:
         early = self._step <= FIRST_STEPS
         if self._step % (FIRST_INTERVAL if early else REFRESH_INTERVAL) == 0:
             return self._look(W)
-        if self.stability is None:
-            return self._plan
-        if strained or self._step % GUARD_INTERVAL == 0:
+        if strained and self.stability is not None:
             guard(W, self._plan, self.stability, self.margin)
         return self._plan
 

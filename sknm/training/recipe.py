@@ -25,7 +25,7 @@ def choose_batch_size(n_samples: int) -> int:
 
 
 def choose_max_iter(n_samples: int, batch_size: int) -> int:
-    """Epochs: 32, or as many as make 400 steps.
+    """Epochs: 28, or 32 for large data, or as many as make 300 steps.
 
     Parameters
     ----------
@@ -39,7 +39,8 @@ def choose_max_iter(n_samples: int, batch_size: int) -> int:
     int
         Number of epochs.
     """
-    return max(32, math.ceil(400 / math.ceil(n_samples / batch_size)))
+    least = 28 if n_samples < 8000 else 32
+    return max(least, math.ceil(300 / math.ceil(n_samples / batch_size)))
 
 
 def step_scale(name: str, fan_in: int) -> float:
