@@ -11,6 +11,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from sknm.graph.equilibrium import Prepared
 from sknm.graph.solvers import Solution
 from sknm.training.network import GraphNetwork
 from sknm.validation import to_tensor
@@ -85,9 +86,10 @@ def compute(
     """
     stats, parts = SolveStats(), []
     rows = X if isinstance(X, Tensor) else to_tensor(X, "cpu")
+    prepared: Prepared = {}
     with network.at_work(n_jobs):
         for chunk in rows.split(max(128, CHUNK_ELEMENTS // network.n_nodes)):
-            solution = network.solve(chunk.to(network.device))
+            solution = network.solve(chunk.to(network.device), prepared)
             stats.add(solution)
             values = solution.value if read is None else read(solution.value)
             parts.append(values.cpu().numpy())

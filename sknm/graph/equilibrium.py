@@ -36,6 +36,7 @@ LARGEST_DEFECT = 0.2
 """Root mean square row norm of the defect up to which a reflection is only refined."""
 
 Gradient = Literal["edges", "modules", "all"]
+Prepared = dict[tuple, tuple[Tensor, Tensor | None]]
 
 
 @dataclass
@@ -94,6 +95,7 @@ def solve(
     memory: Memory | None = None,
     gradient: Gradient = "edges",
     workers: Workers | None = None,
+    prepared: Prepared | None = None,
 ) -> Solution:
     """Solve ``z = σ(zW + a)`` for every sample.
 
@@ -120,6 +122,9 @@ def solve(
 
     workers : Workers, optional
         Threads that share the blocks of each stage.
+    prepared : dict, optional
+        Empty before the first of several solves with the same weights; holds what the
+        others need not compute again.
 
     Returns
     -------
@@ -131,6 +136,8 @@ def solve(
     passing = _Pass(
         plan, sigma, options or SolverOptions(), memory, workers or Workers()
     )
+    if prepared is not None:
+        passing.prepared = prepared
     value = _Equilibrium.apply(a, W, passing, gradient)
     return replace(passing.found, value=value)
 
@@ -203,7 +210,8 @@ class _Pass:
         # Of nodes on no cycle, and of each batch: pre-activations, then slopes.
         self._loose: dict[int, Tensor] = {}
         self._tied: dict[tuple, Tensor] = {}
-        self._weights: dict[tuple, tuple[Tensor, Tensor | None]] = {}
+        # Weights of each batch, and their reflection if the solver needs it.
+        self.prepared: Prepared = {}
 
     def turn_round(self) -> _Pass:
         """The way back: slopes at the solution, and the same weights transposed."""
@@ -211,9 +219,9 @@ class _Pass:
         back.is_adjoint = True
         back._loose = {k: self.sigma.slope(u) for k, u in self._loose.items()}
         back._tied = {key: self.sigma.slope(u) for key, u in self._tied.items()}
-        back._weights = {
+        back.prepared = {
             key: (W.mT, None if C is None else C.mT)
-            for key, (W, C) in self._weights.items()
+            for key, (W, C) in self.prepared.items()
         }
         return back
 
@@ -273,11 +281,11 @@ class _Pass:
         return solution
 
     def _weights_of(self, batch: Batch, W: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Weights of the blocks, and their reflection if a solver needs it."""
-        if batch.key not in self._weights:
+        """Look up or prepare what the solves of `batch` need."""
+        if batch.key not in self.prepared:
             blocks = batch.weights(W)
-            self._weights[batch.key] = blocks, self._reflection(batch, blocks)
-        return self._weights[batch.key]
+            self.prepared[batch.key] = blocks, self._reflection(batch, blocks)
+        return self.prepared[batch.key]
 
     def _reflection(self, batch: Batch, blocks: Tensor) -> Tensor | None:
         if self.options.name not in ("auto", "peaceman_rachford"):

@@ -15,8 +15,9 @@ from sknm.training.network import GraphNetwork
 from sknm.training.optimizers import AdamW
 from sknm.training.recipe import Constant, OneCycle
 
-LBFGS_ITERATIONS = 10
-"""Iterations of L-BFGS that make an epoch."""
+LBFGS_ITERATIONS = 4
+"""Iterations of L-BFGS that make an epoch: after more of them, the graph would be far from
+what has a solution before it is guarded."""
 
 
 @dataclass(frozen=True)

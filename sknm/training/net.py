@@ -177,8 +177,11 @@ class TrainingNet(NeuralNet):
         step_size = self._set_step_sizes()
         network.gradient = self.organiser.gradient()
         network.train()
-        if isinstance(self.optimizer_, torch.optim.LBFGS):
+        is_lbfgs = isinstance(self.optimizer_, torch.optim.LBFGS)
+        if is_lbfgs:
             step = super().train_step(batch, **fit_params)
+            # What it learnt of the curvature ends where the organiser moves weights.
+            self.optimizer_.state.clear()
         else:
             # Skorch's closure and notifications take as long as the small solves.
             self.optimizer_.zero_grad()
@@ -186,7 +189,9 @@ class TrainingNet(NeuralNet):
             self.optimizer_.step()
         with torch.no_grad():
             network.plan = self.organiser.after_step(
-                network.node_weights.data, step_size, network.memory.is_strained
+                network.node_weights.data,
+                step_size,
+                network.memory.is_strained or is_lbfgs,  # whose steps are long
             )
         return step
 

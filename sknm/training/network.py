@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sknm.graph.activations import ACTIVATIONS
-from sknm.graph.equilibrium import Gradient, Memory, solve
+from sknm.graph.equilibrium import Gradient, Memory, Prepared, solve
 from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.plan import Plan
 from sknm.graph.solvers import Solution, SolverOptions
@@ -127,8 +127,11 @@ class GraphNetwork(nn.Module):
         self.plan = Plan(self.plan.topology, self.node_weights)
         return self
 
-    def solve(self, X: Tensor) -> Solution:
-        """Node values of a batch of inputs, and how well they were found."""
+    def solve(self, X: Tensor, prepared: Prepared | None = None) -> Solution:
+        """Node values of a batch of inputs, and how well they were found.
+
+        `prepared` is shared by several solves with the same weights.
+        """
         # Transposed, since the solvers want the samples in the last dimension.
         biases = self.node_biases[:, None]
         a = torch.addmm(biases, self.input_weights.t(), X.t()).t()
@@ -141,6 +144,7 @@ class GraphNetwork(nn.Module):
             memory=self.memory if self.training else None,
             gradient=self.gradient,
             workers=self.workers,
+            prepared=prepared,
         )
 
     @contextmanager
