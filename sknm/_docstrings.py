@@ -29,7 +29,7 @@ def fill(**parts: str) -> Callable[[T], T]:
         if doc is not None:  # it is under python -OO
             for name, text in parts.items():
                 doc = doc.replace("{" + name + "}", textwrap.dedent(text).strip("\n"))
-            thing.__doc__ = doc
+            thing.__doc__ = doc + "\n"
         return thing
 
     return decorate

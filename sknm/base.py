@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from sknm.graph.equilibrium import Memory
-from sknm.graph.solvers import SolverOptions
+from sknm.graph.problem import SolverOptions
 from sknm.parameters import SharedParameters
 from sknm.prediction import compute
 from sknm.training.engine import Options, build_net, choose_device, is_available, train

@@ -150,7 +150,7 @@ class NeuralModuleParameters:
     }
 
 
-class NeuralModuleMixin(NeuralModuleParameters):
+class NeuralModuleMixin:
     """The graph of both estimators: how it starts, and what changes it."""
 
     def _check_parameters(self) -> None:
@@ -187,7 +187,9 @@ class NeuralModuleMixin(NeuralModuleParameters):
 
 @document
 @dataclass(repr=False, eq=False)
-class NeuralModuleClassifier(NeuralModuleMixin, GraphClassifier):
+class NeuralModuleClassifier(
+    NeuralModuleMixin, GraphClassifier, NeuralModuleParameters
+):
     """Classifier whose nodes form a cyclic graph that organises itself into modules.
 
     The values ``z`` of all nodes solve ``z = σ(zW + xU + b)``; the classes'
@@ -255,7 +257,7 @@ class NeuralModuleClassifier(NeuralModuleMixin, GraphClassifier):
 
 @document
 @dataclass(repr=False, eq=False)
-class NeuralModuleRegressor(NeuralModuleMixin, GraphRegressor):
+class NeuralModuleRegressor(NeuralModuleMixin, GraphRegressor, NeuralModuleParameters):
     """Regressor whose nodes form a cyclic graph that organises itself into modules.
 
     The values ``z`` of all nodes solve ``z = σ(zW + xU + b)``; the predictions

@@ -12,12 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from sknm.graph.equilibrium import Prepared
-from sknm.graph.solvers import Solution
+from sknm.graph.problem import Solution
 from sknm.training.network import GraphNetwork
 from sknm.validation import to_tensor
 
 CHUNK_ELEMENTS = 2**18
-"""Node values that are computed at a time: they should stay in the processor's cache."""
+"""Node values that are computed at a time: they should stay in the cache."""
 
 
 @dataclass

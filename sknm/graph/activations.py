@@ -42,7 +42,7 @@ class Activation:
         return torch.sub(self.value(u).mul_(2), u, out=out)
 
     def rows(self, index: Any) -> Activation:
-        """The same function: it is the same for all samples."""
+        """Return the same function: it is the same for all samples."""
         return self
 
 
@@ -77,7 +77,7 @@ class Gate:
         return torch.mul(self._reflection, v, out=out)
 
     def rows(self, index: Any) -> Gate:
-        """The same map for the samples at `index` only."""
+        """Return the same map for the samples at `index` only."""
         return Gate(self._slope[index])
 
 

@@ -1,7 +1,7 @@
 """The differentiable solve ``z = σ(zW + a)`` over a `Topology`.
 
-Stages are solved one after another: nodes on no cycle by substitution, cyclic components
-by a solver, batched by size. The gradient is exact: the adjoint system
+Stages are solved one after another: nodes on no cycle by substitution, cyclic
+components by a solver, batched by size. The gradient is exact: the adjoint system
 ``δ = σ'(u) ∘ (g + δ Wᵀ)`` has the form of the forward one and is solved in the same
 way, stages in reverse (NM eq. 2-5).
 """
@@ -19,14 +19,8 @@ from torch.autograd.function import once_differentiable
 from sknm.graph.activations import ACTIVATIONS, Activation, Gate
 from sknm.graph.parallel import Workers
 from sknm.graph.plan import Batch, Plan
-from sknm.graph.solvers import (
-    Elementwise,
-    Problem,
-    Solution,
-    SolverOptions,
-    refine_reflection,
-    reflection,
-)
+from sknm.graph.problem import Elementwise, Problem, Solution, SolverOptions
+from sknm.graph.solvers import refine_reflection, reflection
 from sknm.graph.topology import Topology
 
 REFRESH_INTERVAL = 20
@@ -118,7 +112,8 @@ def solve(
         For which weights a gradient is computed: those of the edges that exist (the
         mathematical gradient), of all pairs of nodes inside a cyclic component (which
         needs a topology with no edge between components, else "all" is
-        used), or of all pairs, so that an edge that is left out can come back (NM eq. 2).
+        used), or of all pairs, so that an edge that is left out can come back (NM
+        eq. 2).
 
     workers : Workers, optional
         Threads that share the blocks of each stage.
@@ -214,7 +209,7 @@ class _Pass:
         self.prepared: Prepared = {}
 
     def turn_round(self) -> _Pass:
-        """The way back: slopes at the solution, and the same weights transposed."""
+        """Make the way back: slopes at the solution, and the weights transposed."""
         back = _Pass(self.plan, self.sigma, self.options, self.memory, self.workers)
         back.is_adjoint = True
         back._loose = {k: self.sigma.slope(u) for k, u in self._loose.items()}
@@ -290,8 +285,8 @@ class _Pass:
     def _reflection(self, batch: Batch, blocks: Tensor) -> Tensor | None:
         if self.options.name not in ("auto", "peaceman_rachford"):
             return None
-        if self.memory is None:
-            return reflection(blocks)
+        if self.memory is None or self.options.verify:
+            return reflection(blocks)  # a refined one solves for weights close by
         return self.memory.reflection(batch, blocks)
 
 

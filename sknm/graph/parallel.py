@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from torch import Tensor
 
-from sknm.graph.solvers import Problem, Solution, SolverOptions, solve_blocks
+from sknm.graph.problem import Problem, Solution, SolverOptions
+from sknm.graph.solvers import solve_blocks
 
 LEAST_OPERATIONS = 10**8
-"""Multiplications per iteration and worker below which handing the work over takes longer
-than it saves: about a millisecond's worth."""
+"""Multiplications per iteration and worker below which handing the work over takes
+longer than it saves: about a millisecond's worth."""
 
 
 class Workers:
@@ -57,7 +59,7 @@ class Workers:
         if self._pool is None or n_bins < 2:
             return solve_blocks(problem, options, C)
         ends = np.linspace(0, len(problem.W), n_bins + 1).astype(int)
-        bins = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        bins = [slice(a, b) for a, b in pairwise(ends)]
         found = self._pool(
             delayed(_solve_bin)(problem, options, C, part) for part in bins
         )
@@ -73,9 +75,9 @@ class Workers:
 def open_workers(n_jobs: int | None) -> Iterator[Workers]:
     """Keep a pool of threads for as long as the context lasts.
 
-    Torch computes with one thread inside: its own threads cost small operations more than
-    they save, and would compete with the workers. The number that the caller had set
-    is restored, whatever happens.
+    Torch computes with one thread inside: its own threads cost small operations more
+    than they save, and would compete with the workers. The number that the caller had
+    set is restored, whatever happens.
 
     Parameters
     ----------

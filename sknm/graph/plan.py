@@ -1,4 +1,4 @@
-"""A `Topology` made ready for tensors: indices and masks of each stage on one device."""
+"""A `Topology` made ready for tensors: indices and masks of each stage."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Batch:
             out[self._index[self._present]] = blocks[self._present]
 
     def weights(self, W: Tensor) -> Tensor:
-        """The edges of each block, (n_blocks, block_size, block_size)."""
+        """Take out the edges of each block, (n_blocks, block_size, block_size)."""
         return self._pairs(W) * self.edges
 
     def scatter_pairs(self, blocks: Tensor, out: Tensor) -> None:

@@ -1,126 +1,25 @@
 """Solvers of ``u = σ(u) W + a`` on a batch of blocks: one protocol, one `Solution`.
 
-A solver is a function ``(problem, options, C) -> (u, n_iter)``; `solve_blocks` calls it,
-measures what it found and finishes the samples that it left open. The unknown is the
-pre-activation ``u = zW + a``, from which ``z = σ(u)`` and ``σ'(u)`` both follow.
+A solver is a function ``(problem, options, C) -> (u, n_iter)``; `solve_blocks` calls
+it, measures what it found and finishes the samples that it left open. The unknown is
+the pre-activation ``u = zW + a``, from which ``z = σ(u)`` and ``σ'(u)`` both follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
 
 import torch
 from torch import Tensor
+
+from sknm.graph.problem import Elementwise, Problem, Solution, SolverOptions
 
 DROP_OUT_SHARE = 0.7
 """Share of open samples below which the settled ones drop out of the iteration."""
 
 NEWTON_MEMORY = 2**24
 """Most elements that the Jacobians of one batch of Newton's method may have."""
-
-
-class Elementwise(Protocol):
-    """What a solver needs of σ: an activation, or the gate of an adjoint system."""
-
-    proximal: bool
-
-    def value(self, u: Tensor, /) -> Tensor:
-        """``σ(u)``."""
-
-    def slope(self, u: Tensor, /) -> Tensor:
-        """``σ'(u)``."""
-
-    def reflect(self, u: Tensor, /, out: Tensor | None = None) -> Tensor:
-        """``2σ(u) - u``."""
-
-    def rows(self, index: Any, /) -> Elementwise:
-        """The same function for some samples only."""
-
-
-@dataclass(frozen=True)
-class SolverOptions:
-    """How a solve is to be done, and how well.
-
-    Attributes
-    ----------
-    name : str, default="auto"
-        A key of `SOLVERS`, or ``"auto"``: Peaceman-Rachford splitting where it is known
-        to converge, Anderson acceleration elsewhere, and Newton's method for
-        the samples that are left.
-    atol, rtol : float, default=1e-5
-        A sample has converged when ``|z - σ(zW + a)| <= atol + rtol * max|z|``.
-    max_iter : int, default=200
-        Iterations after which a solver gives up.
-    verify : bool, default=True
-        Measure the residual of each sample. Without it (training), convergence is
-        judged by the root mean square of the last step over the whole batch.
-    first_check : int, default=5
-        First iteration after which convergence is tested: a test costs as
-        much as an iteration.
-    """
-
-    name: str = "auto"
-    atol: float = 1e-5
-    rtol: float = 1e-5
-    max_iter: int = 200
-    verify: bool = True
-    first_check: int = 5
-
-
-@dataclass(frozen=True)
-class Problem:
-    """``u = σ(u) W + a`` on `n_blocks` graphs of `n_nodes` nodes, many samples each.
-
-    Samples are the last dimension: products with many small matrices are up to a third
-    faster so, and a graph of equal modules needs no copy to be taken apart.
-
-    Attributes
-    ----------
-    sigma : Elementwise
-        The activation σ.
-    a : Tensor of shape (n_blocks, n_nodes, n_samples)
-        What enters the nodes from outside.
-    W : Tensor of shape (n_blocks, n_nodes, n_nodes)
-        ``W[k, i, j]`` is the weight of the edge from node i to node j of block k.
-    """
-
-    sigma: Elementwise
-    a: Tensor
-    W: Tensor
-
-    def step(self, u: Tensor) -> Tensor:
-        """``σ(u) W + a``."""
-        return torch.baddbmm(self.a, self.W.mT, self.sigma.value(u))
-
-    def columns(self, rows: Tensor | slice) -> Problem:
-        """The same for some of the samples."""
-        index = (slice(None), slice(None), rows)
-        return Problem(self.sigma.rows(index), self.a[index], self.W)
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What a solver found: node values, and how far it got.
-
-    Attributes
-    ----------
-    value : Tensor
-        Node values ``z``; (n_blocks, n_nodes, n_samples) for a batch of
-        blocks, (n_samples, n_nodes) for a whole graph.
-    converged : Tensor of bool of shape (n_samples,)
-        Which samples fulfil the tolerances.
-    n_iter : int
-        Iterations of the solver.
-    residual : float
-        Largest ``|z - σ(zW + a)|``.
-    """
-
-    value: Tensor
-    converged: Tensor
-    n_iter: int
-    residual: float
 
 
 Solver = Callable[[Problem, SolverOptions, Tensor | None], tuple[Tensor, int]]
@@ -231,7 +130,7 @@ def _split(
 
 
 def _unsettled(step: Tensor, u: Tensor, options: SolverOptions) -> Tensor:
-    """Samples whose last step was too large."""
+    """Find the samples whose last step was too large."""
     allowed = options.atol + options.rtol * u.abs().amax((0, 1))
     return (step.abs_().amax((0, 1)) > 0.5 * allowed).nonzero()[:, 0]
 
@@ -302,7 +201,7 @@ def anderson(
 
 
 def _anderson_mix(iterates: list[Tensor], images: list[Tensor]) -> Tensor:
-    """The affine combination of `images` whose combined defect is smallest."""
+    """Combine `images` so that the combined defect is smallest."""
     if len(images) == 1:
         return images[0]
     pairs = zip(iterates, images, strict=True)
@@ -358,13 +257,14 @@ def newton(
 def _newton_chunk(problem: Problem, options: SolverOptions) -> tuple[Tensor, int]:
     u = problem.a.clone()
     defect = problem.step(u) - u
-    for n_iter in range(1, options.max_iter + 1):
+    n_iter, is_open = 0, True
+    while is_open and n_iter < options.max_iter:
+        n_iter += 1
         u, defect = _backtrack(
             problem, u, defect, _newton_direction(problem, u, defect)
         )
-        size = defect.abs().amax()
-        if bool(size <= 0.1 * (options.atol + options.rtol * u.abs().amax())):
-            break
+        allowed = 0.1 * (options.atol + options.rtol * u.abs().amax())
+        is_open = bool(defect.abs().amax() > allowed)
     return u, n_iter
 
 
@@ -378,7 +278,7 @@ def _newton_direction(problem: Problem, u: Tensor, defect: Tensor) -> Tensor:
 def _backtrack(
     problem: Problem, u: Tensor, defect: Tensor, direction: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The longest of the steps 1, ½, ¼, … that makes each sample's defect smaller.
+    """Take the longest of the steps 1, ½, ¼, … that makes a sample's defect smaller.
 
     A sample that none of them helps makes one step of the fixed-point iteration, which
     leaves the kink that held it.

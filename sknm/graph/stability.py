@@ -93,7 +93,7 @@ def settle(
 
 
 def excess(blocks: Tensor, stability: str) -> Tensor:
-    """What has to stay below 1: the top eigenvalue or singular value of each block.
+    """Measure what has to stay below 1: the top eigen- or singular value of each block.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def excess(blocks: Tensor, stability: str) -> Tensor:
         if stability == "contraction":
             return torch.linalg.matrix_norm(blocks, 2)
         return torch.linalg.eigvalsh((blocks + blocks.mT) / 2)[:, -1]
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         # Happens on very sparse blocks; the row sums bound both from above.
         return _row_sum_bound(blocks)
 
@@ -144,7 +144,7 @@ def _tolerance(dtype: torch.dtype) -> float:
 
 
 def _clipped(blocks: Tensor, stability: str, limit: float) -> Tensor:
-    """The nearest blocks that keep the condition, in Frobenius norm."""
+    """Find the nearest blocks that keep the condition, in Frobenius norm."""
     exact = blocks.double()
     try:
         if stability == "contraction":
@@ -153,7 +153,7 @@ def _clipped(blocks: Tensor, stability: str, limit: float) -> Tensor:
         values, vectors = torch.linalg.eigh((exact + exact.mT) / 2)
         over = (values - limit).clamp_min(0)
         return (exact - (vectors * over[:, None]) @ vectors.mT).to(blocks.dtype)
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         return (exact * _shrinkage(_row_sum_bound(exact), limit)).to(blocks.dtype)
 
 

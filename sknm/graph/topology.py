@@ -90,7 +90,7 @@ class Topology:
 
     @classmethod
     def from_weights(cls, W: Any, tau: float = 0.0) -> Topology:
-        """The edges with ``|W_ij| > tau`` (NM Definition 1).
+        """Make the graph of edges with ``|W_ij| > tau`` (NM Definition 1).
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class Topology:
         return self.edges.T.tocsr()
 
     def to_dense(self) -> np.ndarray:
-        """The edge mask as an array of bool of shape (n_nodes, n_nodes)."""
+        """Return the edge mask, an array of bool of shape (n_nodes, n_nodes)."""
         return self.edges.toarray() if self._mask is None else self._mask.copy()
 
     def block_masks(self, nodes: np.ndarray) -> np.ndarray:
@@ -202,7 +202,7 @@ class Topology:
         return self.weak_labels if connection == "weak" else self.strong_labels
 
     def sizes(self, connection: str = "weak") -> np.ndarray:
-        """Number of nodes of each component.
+        """Count the nodes of each component.
 
         Parameters
         ----------
@@ -289,7 +289,7 @@ def _component_levels(
 
 
 def _peel(source: np.ndarray, target: np.ndarray, n: int) -> np.ndarray:
-    """Longest path to each of `n` components, by taking off the sources again and again.
+    """Find the longest path to each of `n` components, by taking off the sources.
 
     Edges inside a component are passed over.
     """

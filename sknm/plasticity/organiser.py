@@ -26,9 +26,9 @@ FIRST_STEPS, FIRST_INTERVAL = 100, 5
 before all have merged."""
 
 REFERENCE_SIZE = 50
-"""Largest block that gets the optimiser's whole step. A step of Adam moves all weights by
-about the same amount, so that what it adds to a block's eigenvalues grows with its size:
-larger blocks get steps in inverse proportion."""
+"""Largest block that gets the optimiser's whole step. A step of Adam moves all weights
+by about the same amount, so that what it adds to a block's eigenvalues grows with its
+size: larger blocks get steps in inverse proportion."""
 
 BRIDGE_INTERVAL = 8
 """Steps between two updates of the edges between modules, where these are priced
@@ -152,13 +152,14 @@ class ModularOrganiser:
         """See which edges are above the threshold, and guard the blocks they make."""
         mask = (W.abs() > self.tau).cpu().numpy()
         if self._bridges is not None and self._labels is not None:
-            self._bridges.hold(W, mask, self._admit(W, mask))
+            self._bridges.hold(W, mask, self._admit(W, mask, self._labels))
         topology = Topology(mask)
         self._plan = Plan(topology, W)
         if self.stability is not None:
             guard(W, self._plan, self.stability, self.margin)
         labels = topology.labels(self.connection)
-        if self.penalty.kind is not None and not np.array_equal(labels, self._labels):
+        known = self._labels is not None and np.array_equal(labels, self._labels)
+        if self.penalty.kind is not None and not known:
             prices = self.penalty.prices(topology, self.connection)
             self._prices = torch.as_tensor(prices, device=W.device).to(W.dtype)
             self._labels = labels
@@ -166,16 +167,15 @@ class ModularOrganiser:
                 self._bridges.set_prices(self._prices)
         return self._plan
 
-    def _admit(self, W: Tensor, mask: np.ndarray) -> np.ndarray:
+    def _admit(self, W: Tensor, mask: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Bridges above the threshold that may merge modules, as a mask.
 
         Each was priced for the module that it would make alone; together they could
-        merge everything at once. So they are admitted one by one, the strongest first, as
-        long as the module they make is one that the penalty lets grow: the shrinkage
+        merge everything at once. So they are admitted one by one, the strongest first,
+        as long as the module they make is one that the penalty lets grow: the shrinkage
         of an edge, `strength` times the share of the nodes in its module, must not
         exceed the longest step that the optimiser takes.
         """
-        labels = self._labels
         bridges = np.argwhere(mask & (labels[:, None] != labels))
         weights = np.abs(W.cpu().numpy()[tuple(bridges.T)])
         bridges = bridges[np.argsort(-weights, kind="stable")]

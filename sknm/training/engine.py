@@ -16,8 +16,8 @@ from sknm.training.optimizers import AdamW
 from sknm.training.recipe import Constant, OneCycle
 
 LBFGS_ITERATIONS = 4
-"""Iterations of L-BFGS that make an epoch: after more of them, the graph would be far from
-what has a solution before it is guarded."""
+"""Iterations of L-BFGS that make an epoch: after more of them, the graph would be far
+from what has a solution before it is guarded."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _loop(net: TrainingNet, table: Table, n_epochs: int) -> str:
 
 
 def choose_device(name: str) -> str:
-    """The device that a user's `device` means.
+    """Find the device that a user's `device` means.
 
     Parameters
     ----------

@@ -35,8 +35,8 @@ class Monitor(Callback):
     best : dict or None
         State of the epoch with the best score, settled.
     last : dict
-        State before the last epoch with a finite loss. (What that epoch's last step made
-        need not be finite: its own loss comes with the next epoch.)
+        State before the last epoch with a finite loss. (What that epoch's last step
+        made need not be finite: its own loss comes with the next epoch.)
     """
 
     def __init__(

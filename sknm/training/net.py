@@ -53,7 +53,7 @@ class Table:
         return len(self.X)
 
     def take(self, rows: Tensor) -> Table:
-        """Some of the rows."""
+        """Return some of the rows."""
         weights = None if self.weights is None else self.weights[rows]
         return Table(self.X.index_select(0, rows), self.y[rows], weights)
 
@@ -117,7 +117,8 @@ class TrainingNet(NeuralNet):
         Loss of outputs, targets and weights.
     organiser : object
         Changes weights and topology: has ``start``, ``gradient``, ``step_scale``,
-        ``before_step``, ``after_step``, ``record`` and ``finish``, as :class:`sknm.plasticity.organiser.ModularOrganiser`.
+        ``before_step``, ``after_step``, ``record`` and ``finish``, as
+        `sknm.plasticity.organiser.ModularOrganiser` has them.
     generator : torch.Generator
         Source of the order of the rows.
     l2 : float, default=0.0
@@ -149,7 +150,7 @@ class TrainingNet(NeuralNet):
     def get_split_datasets(
         self, X: Table, y: Any = None, **fit_params: Any
     ) -> tuple[Table, None]:
-        """The table as it is: validation data are a callback's matter."""
+        """Return the table as it is: validation data are a callback's matter."""
         return X, None
 
     def get_iterator(self, dataset: Table, training: bool = False) -> Batches:
@@ -215,7 +216,7 @@ class TrainingNet(NeuralNet):
         return self
 
     def snapshot(self) -> dict[str, Any]:
-        """The network's parameters and edges, to come back to."""
+        """Copy the network's parameters and edges, to come back to."""
         state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}
         return {"parameters": state, "plan": self.module_.plan}
 

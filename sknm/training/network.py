@@ -13,7 +13,7 @@ from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.equilibrium import Gradient, Memory, Prepared, solve
 from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.plan import Plan
-from sknm.graph.solvers import Solution, SolverOptions
+from sknm.graph.problem import Solution, SolverOptions
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,14 @@ class GraphNetwork(nn.Module):
         return self.node_biases.device
 
     def forward(self, X: Tensor) -> Tensor:
-        """Outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
+        """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
         z = self.solve(X).value
         if self.training and self.dropout > 0:
             return self._read(z, self.output_weights * self._dropout_factors()[:, None])
         return self.read(z)
 
     def read(self, z: Tensor) -> Tensor:
-        """Outputs of node values: ``zV + c``."""
+        """Read outputs from node values: ``zV + c``."""
         return self._read(z, self.output_weights)
 
     def _read(self, z: Tensor, V: Tensor) -> Tensor:

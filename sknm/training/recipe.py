@@ -1,6 +1,4 @@
-"""The training recipe: what ``batch_size="auto"`` and ``max_iter=None`` mean, and the
-learning rate over time.
-"""
+"""The training recipe: batch size, epochs, and the learning rate over time."""
 
 from __future__ import annotations
 

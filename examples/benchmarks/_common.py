@@ -1,0 +1,316 @@
+"""Shared by the benchmarks: data sets, splits, threads, CSV files and figures.
+
+A data directory holds one ``NAME.npz`` per data set with ``X`` (rows by features;
+uint8 for images), ``y`` (int64 codes) and, where there are categorical columns,
+``cat_mask`` (bool per column) and ``categories`` (a JSON text, column name to list of
+levels). NaN is a missing value. A sparse set of ones has ``X_indices``, ``X_indptr``
+and ``X_shape`` instead of ``X``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+#: The twelve sets of the benchmarks, from few rows to many.
+DATA_SETS = (
+    "vehicle",
+    "yeast",
+    "car",
+    "segment",
+    "spambase",
+    "wine_quality_white",
+    "optdigits",
+    "gas_drift_raw_8of10",
+    "pendigits",
+    "codon_usage_5kingdoms",
+    "magic_telescope",
+    "letter",
+)
+TEST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Split:
+    """One data set cut in two, float32 and standardised on the training rows."""
+
+    X_train: np.ndarray
+    X_test: np.ndarray
+    y_train: np.ndarray
+    y_test: np.ndarray
+
+    @property
+    def n_features(self) -> int:
+        """Columns after one-hot encoding."""
+        return self.X_train.shape[1]
+
+    @property
+    def n_classes(self) -> int:
+        """Classes among the training rows."""
+        return len(np.unique(self.y_train))
+
+
+# --------------------------------------------------------------------------- data
+
+
+def load(data_dir: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return all rows of a data set as ``X`` (float32, may have NaN) and ``y``."""
+    path = Path(data_dir) / f"{name}.npz"
+    if not path.exists():
+        raise SystemExit(f"{path} does not exist: is --data the right directory?")
+    with np.load(path, allow_pickle=False) as archive:
+        X = _features(archive)
+        if "cat_mask" in archive.files and archive["cat_mask"].any():
+            levels = list(json.loads(str(archive["categories"])).values())
+            X = one_hot(X, archive["cat_mask"], levels)
+        return X, archive["y"].astype(np.int64)
+
+
+def _features(archive: np.lib.npyio.NpzFile) -> np.ndarray:
+    """Return the feature matrix as dense float32, images scaled to [0, 1]."""
+    if "X_indices" in archive.files:
+        ones = np.ones(len(archive["X_indices"]), np.float32)
+        parts = (ones, archive["X_indices"], archive["X_indptr"])
+        return csr_matrix(parts, shape=tuple(archive["X_shape"])).toarray()
+    X = archive["X"]
+    return X.astype(np.float32) / (255 if X.dtype == np.uint8 else 1)
+
+
+def one_hot(
+    X: np.ndarray, cat_mask: np.ndarray, levels: Sequence[Sequence[str]]
+) -> np.ndarray:
+    """Replace the columns in ``cat_mask`` by one indicator per level.
+
+    ``levels`` lists the levels of each categorical column in column order; a missing
+    code becomes a row of zeros.
+    """
+    columns = np.flatnonzero(cat_mask)
+    codes = [
+        X[:, [column]] == np.arange(len(names))
+        for column, names in zip(columns, levels, strict=True)
+    ]
+    return np.hstack([X[:, ~cat_mask], *codes]).astype(np.float32)
+
+
+def impute(X_train: np.ndarray, X_test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fill NaN by the training rows' median of the column (0 if it has no value)."""
+    if not (np.isnan(X_train).any() or np.isnan(X_test).any()):
+        return X_train, X_test
+    empty = np.isnan(X_train).all(axis=0)
+    median = np.zeros(X_train.shape[1], X_train.dtype)
+    median[~empty] = np.nanmedian(X_train[:, ~empty], axis=0)
+    return tuple(np.where(np.isnan(X), median, X) for X in (X_train, X_test))
+
+
+def train_test_rows(y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut all rows 75/25, stratified; the one row of a class of one is for training."""
+    labels, counts = np.unique(y, return_counts=True)
+    alone = np.isin(y, labels[counts < 2])
+    rows = np.flatnonzero(~alone)
+    train, test = train_test_split(
+        rows, test_size=TEST_SHARE, stratify=y[rows], random_state=seed
+    )
+    return np.concatenate([train, np.flatnonzero(alone)]), test
+
+
+def split(data_dir: Path, name: str, seed: int) -> Split:
+    """Load, cut by ``seed``, impute and standardise one data set.
+
+    All rows are used, published train/test splits are not: each seed draws a new
+    stratified shuffle of 75 % training and 25 % test rows. Medians, means and scales
+    come from the training rows.
+    """
+    X, y = load(data_dir, name)
+    train, test = train_test_rows(y, seed)
+    X_train, X_test = impute(X[train], X[test])
+    scaler = StandardScaler().fit(X_train.astype(np.float64))
+    return Split(
+        scaler.transform(X_train).astype(np.float32),
+        scaler.transform(X_test).astype(np.float32),
+        y[train],
+        y[test],
+    )
+
+
+# ------------------------------------------------------------- threads and clocks
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS, OpenMP and torch on one thread inside the block."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Stopwatch:
+    """Wall-clock and processor seconds spent in a ``with`` block."""
+
+    def __enter__(self) -> Stopwatch:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.wall = time.perf_counter() - self._wall
+        self.cpu = time.process_time() - self._cpu
+
+
+def peak_rss_mib() -> float:
+    """Return this process' largest resident set so far in MiB."""
+    with contextlib.suppress(OSError):
+        # Linux counts a parent's memory in a child's ru_maxrss, but not in VmHWM.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def session() -> str:
+    """Return a name for this process, to tell rows of one run from another's."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+
+
+def machine() -> str:
+    """Name processor, cores and versions, for the heading of a report."""
+    import sklearn
+    import torch
+
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, scikit-learn {sklearn.__version__}; one thread"
+    )
+
+
+def _processor() -> str:
+    """Return the processor's model name, or its architecture."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+# --------------------------------------------------------------------------- files
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file, none if there is no file."""
+    if not Path(path).exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append_row(path: Path, columns: Sequence[str], row: dict[str, object]) -> None:
+    """Add one row to a CSV file, which gets a heading when it is new."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists() or path.stat().st_size == 0
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        if is_new:
+            writer.writeheader()
+        writer.writerow({name: cell_text(row.get(name)) for name in columns})
+
+
+def cell_text(value: object) -> str:
+    """Write floats with six significant digits, None and NaN as an empty cell."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def number(cell: str) -> float:
+    """Read a cell of a CSV file back; an empty one is NaN."""
+    return float(cell) if cell else float("nan")
+
+
+def done(rows: Iterable[dict[str, str]], keys: Sequence[str]) -> set[tuple[str, ...]]:
+    """Return which combinations of ``keys`` the rows already hold."""
+    return {tuple(row[key] for key in keys) for row in rows}
+
+
+def markdown_table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table with padded columns."""
+    lines = [list(header), *[list(line) for line in body]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )
+
+
+def new_figure(n_columns: int = 1, n_rows: int = 1, size: tuple[float, float] = (8, 4)):
+    """Return a matplotlib figure and its axes (rows by columns), without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(n_rows, n_columns, figsize=size, squeeze=False)
+
+
+def plain_ticks(axis) -> None:
+    """Write the numbers of a logarithmic axis as 0.5 or 2, not as powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+
+
+def save_figure(figure, path: Path) -> None:
+    """Write a figure tightly cropped and say so."""
+    figure.tight_layout()
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+    print(f"wrote {path}")
+
+
+# ----------------------------------------------------------------------- arguments
+
+
+def parser(description: str | None, csv_path: str) -> argparse.ArgumentParser:
+    """Return a parser with the options of the output files."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_output_options(result, csv_path)
+    return result
+
+
+def add_output_options(parser: argparse.ArgumentParser, csv_path: str) -> None:
+    """Add ``--csv`` and ``--figure``."""
+    parser.add_argument("--csv", type=Path, default=Path(csv_path), help="results")
+    parser.add_argument(
+        "--figure", type=Path, help="figure file (default: the CSV file's name, .png)"
+    )
+
+
+def figure_path(args: argparse.Namespace, suffix: str = "") -> Path:
+    """Return where the figure goes: ``--figure`` or beside the CSV file."""
+    path = args.figure or args.csv.with_suffix(".png")
+    return path.with_stem(path.stem + suffix)

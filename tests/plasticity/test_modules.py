@@ -1,0 +1,250 @@
+"""Thresholds, prices and starts of Neural Modules."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sknm.graph.topology import Topology
+from sknm.plasticity.modules import (
+    PENALTIES,
+    ModulePenalty,
+    admissible_merges,
+    draw_weights,
+    join_probability,
+    module_sizes,
+    shrink,
+    soft_threshold,
+)
+
+GRID = torch.linspace(-6, 6, 4001, dtype=torch.float64)
+
+sizes_of_weights = st.floats(-5, 5)
+amounts = st.floats(0, 5)
+
+
+@pytest.fixture
+def three_modules():
+    """Nodes 0-2 in a chain, 3 and 4 in a loop, 5 alone."""
+    mask = np.zeros((6, 6), dtype=bool)
+    mask[[0, 1, 3, 4], [1, 2, 4, 3]] = True
+    return Topology(mask)
+
+
+@pytest.fixture
+def W():
+    return torch.randn(
+        6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+
+
+# Proximal steps
+
+
+@settings(deadline=None)
+@given(w=sizes_of_weights, amount=amounts)
+def test_soft_threshold_minimises_its_objective(w, amount):
+    def objective(v):
+        return (w - v) ** 2 / 2 + amount * v.abs()
+
+    found = soft_threshold(torch.tensor(w, dtype=torch.float64), amount)
+    assert objective(found) <= objective(GRID).min() + 1e-12
+
+
+@settings(deadline=None)
+@given(w=sizes_of_weights, amount=amounts)
+def test_shrink_minimises_its_objective(w, amount):
+    def objective(v):
+        return (w - v) ** 2 / 2 + amount * v**2
+
+    found = shrink(torch.tensor(w, dtype=torch.float64), amount)
+    assert objective(found) <= objective(GRID).min() + 1e-12
+
+
+@settings(deadline=None)
+@given(w=sizes_of_weights, amount=amounts)
+def test_soft_threshold_makes_exact_zeros(w, amount):
+    found = soft_threshold(torch.tensor(w, dtype=torch.float64), amount).item()
+    assert (found == 0) == (abs(w) <= amount)
+
+
+@settings(deadline=None)
+@given(step_size=st.floats(0, 1), strength=st.floats(0, 3), data=st.data())
+def test_penalty_steps_are_the_minimisers(step_size, strength, data):
+    kind = data.draw(st.sampled_from(PENALTIES))
+    norm = data.draw(st.sampled_from(["l1", "l2"]))
+    shape = data.draw(st.sampled_from([(1, 1), (1, 5), (5, 5)]))
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(5, 5, generator=generator, dtype=torch.float64)
+    prices = torch.rand(shape, generator=generator, dtype=torch.float64)
+    squares = {"l1": False, "l2": True}.get(kind, norm == "l2")
+    minimiser = shrink if squares else soft_threshold
+    expected = minimiser(W, prices * step_size * strength)
+    ModulePenalty(kind, strength, norm).apply(W, prices, step_size)
+    torch.testing.assert_close(W, expected)
+
+
+# Prices
+
+
+def test_nm_price_is_the_share_of_nodes_in_the_module_of_the_target(three_modules):
+    prices = ModulePenalty("nm", 1.0).prices(three_modules)
+    row = [3 / 6, 3 / 6, 3 / 6, 2 / 6, 2 / 6, 1 / 6]
+    np.testing.assert_allclose(np.broadcast_to(prices, (6, 6)), [row] * 6)
+
+
+def test_nm_price_by_edges_is_the_number_of_edges_in_the_module(three_modules):
+    prices = ModulePenalty("nm", 1.0, measure="edges").prices(three_modules)
+    np.testing.assert_array_equal(prices, [[2, 2, 2, 2, 2, 0]])
+
+
+def test_bridge_price_is_the_share_of_nodes_in_the_module_it_would_make(three_modules):
+    prices = ModulePenalty("bridge", 1.0).prices(three_modules)
+    a, b, c = 5 / 6, 4 / 6, 3 / 6
+    expected = [
+        [0, 0, 0, a, a, b],
+        [0, 0, 0, a, a, b],
+        [0, 0, 0, a, a, b],
+        [a, a, a, 0, 0, c],
+        [a, a, a, 0, 0, c],
+        [b, b, b, c, c, 0],
+    ]
+    np.testing.assert_allclose(prices, expected)
+
+
+def test_strong_modules_have_prices_of_their_own(three_modules):
+    # Nodes 0, 1, 2 and 5 are on no cycle: each of them is a strong module.
+    prices = ModulePenalty("nm", 1.0).prices(three_modules, "strong")
+    np.testing.assert_allclose(prices, np.array([[1, 1, 1, 2, 2, 1]]) / 6)
+    bridges = ModulePenalty("bridge", 1.0).prices(three_modules, "strong")
+    assert bridges[0, 1] == pytest.approx(2 / 6)
+    assert bridges[0, 3] == pytest.approx(3 / 6)
+    assert bridges[3, 4] == 0
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2"])
+def test_l1_and_l2_cost_the_same_everywhere(kind, three_modules):
+    prices = ModulePenalty(kind, 1.0).prices(three_modules)
+    np.testing.assert_array_equal(np.broadcast_to(prices, (6, 6)), np.ones((6, 6)))
+
+
+def test_edges_inside_modules_are_free_where_bridges_are_priced(three_modules, W):
+    penalty = ModulePenalty("bridge", 100.0)
+    before = W.clone()
+    penalty.apply(W, torch.from_numpy(penalty.prices(three_modules)), 1.0)
+    labels = torch.from_numpy(three_modules.weak_labels)
+    inside = labels[:, None] == labels
+    assert torch.equal(W[inside], before[inside])
+    assert torch.equal(W[~inside], torch.zeros_like(W[~inside]))
+
+
+def test_nm_pushes_larger_modules_harder(three_modules):
+    penalty = ModulePenalty("nm", 1.0)
+    W = torch.ones(6, 6, dtype=torch.float64)
+    penalty.apply(W, torch.from_numpy(penalty.prices(three_modules)), 0.6)
+    torch.testing.assert_close(
+        W[0], torch.tensor([0.7, 0.7, 0.7, 0.8, 0.8, 0.9], dtype=W.dtype)
+    )
+
+
+@pytest.mark.parametrize("kind", PENALTIES)
+def test_penalty_without_strength_changes_nothing(kind, three_modules, W):
+    penalty, before = ModulePenalty(kind, 0.0), W.clone()
+    penalty.apply(W, torch.from_numpy(penalty.prices(three_modules)), 1.0)
+    assert torch.equal(W, before)
+
+
+# Merging
+
+
+@st.composite
+def merges(draw):
+    labels = draw(st.lists(st.integers(0, 5), min_size=1, max_size=12))
+    labels = np.unique(labels, return_inverse=True)[1]
+    module = st.integers(0, int(labels.max()))
+    pairs = draw(st.lists(st.tuples(module, module), max_size=12))
+    return labels, np.array(pairs, dtype=int).reshape(-1, 2)
+
+
+@settings(deadline=None)
+@given(drawn=merges(), limit=st.integers(0, 12))
+def test_merges_never_make_a_module_larger_than_the_limit(drawn, limit):
+    labels, pairs = drawn
+    modules = [set(np.flatnonzero(labels == k)) for k in range(labels.max() + 1)]
+    of_module = dict(enumerate(modules))
+    expected = []
+    for a, b in pairs.tolist():
+        together = of_module[a] | of_module[b]
+        if of_module[a] is not of_module[b] and len(together) <= limit:
+            for k, nodes in of_module.items():
+                if nodes <= together:
+                    of_module[k] = together
+        expected.append(of_module[a] is of_module[b])
+    assert admissible_merges(labels, pairs, limit) == expected
+
+
+def test_first_pairs_merge_first():
+    labels = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    pairs = np.array([[0, 1], [1, 2], [2, 3], [1, 0]])
+    assert admissible_merges(labels, pairs, 4) == [True, False, True, True]
+    assert admissible_merges(labels, pairs, 3) == [False] * 4
+    assert admissible_merges(labels, pairs, 8) == [True] * 4
+
+
+# Starts
+
+
+@settings(deadline=None)
+@given(n_nodes=st.integers(1, 500), module_size=st.integers(1, 100))
+def test_modules_start_as_even_as_they_can_be(n_nodes, module_size):
+    sizes = module_sizes(n_nodes, module_size)
+    assert sum(sizes) == n_nodes
+    assert len(sizes) == max(1, round(n_nodes / module_size))
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bridges_start_within_half_of_tau(seed):
+    sizes, tau = [4, 6, 5], 0.1
+    W = draw_weights(sizes, tau, 1.0, torch.Generator().manual_seed(seed))
+    inside = torch.from_numpy(Topology.modular(sizes).to_dense())
+    bridges = W[~inside & ~torch.eye(15, dtype=torch.bool)]
+    assert bridges.abs().max() <= tau / 2
+    assert bridges.abs().max() > 0.4 * tau
+    assert bridges.abs().min() > 0
+    assert torch.equal(W.diagonal(), torch.zeros(15))
+
+
+def test_inner_edges_start_within_the_gain_over_the_root_of_the_size():
+    W = draw_weights([4, 100], 0.01, 0.6, torch.Generator().manual_seed(0))
+    for block, size in ((W[:4, :4], 4), (W[4:, 4:], 100)):
+        assert block.abs().max() <= 0.6 / size**0.5
+        assert block.abs().max() > 0.5 * 0.6 / size**0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_modular_start_has_the_modules_it_was_given(seed):
+    sizes = [10, 11, 9]
+    W = draw_weights(sizes, 0.05, 1.0, torch.Generator().manual_seed(seed))
+    topology = Topology.from_weights(W.numpy(), 0.05)
+    expected = np.repeat([0, 1, 2], sizes)
+    np.testing.assert_array_equal(topology.weak_labels, expected)
+    assert sorted(topology.sizes("strong")) == sorted(sizes)
+
+
+def test_same_seed_gives_the_same_weights_and_leaves_global_randomness_alone():
+    state = torch.get_rng_state()
+    first, second = (
+        draw_weights([3, 3], 0.1, 1.0, torch.Generator().manual_seed(5))
+        for _ in range(2)
+    )
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("p", "k", "expected"), [(0.5, 2, 0.75), (0.9, 1, 0.1), (1, 9, 0), (0, 3, 1)]
+)
+def test_node_joins_with_the_probability_that_one_edge_is_above_tau(p, k, expected):
+    assert join_probability(p, k) == pytest.approx(expected)

@@ -1,0 +1,390 @@
+"""How modules stay, merge and split while weights are trained."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from sknm.graph.stability import excess
+from sknm.graph.topology import Topology
+from sknm.plasticity.modules import ModulePenalty, draw_weights
+from sknm.plasticity.organiser import (
+    BRIDGE_INTERVAL,
+    FIRST_INTERVAL,
+    FIRST_STEPS,
+    REFERENCE_SIZE,
+    REFRESH_INTERVAL,
+    ModularOrganiser,
+)
+from sknm.training.optimizers import AdamW
+
+TAU = 0.05
+STEP_SIZE = 0.004
+SIZES = [3, 3, 3, 3]
+
+
+def make_organiser(penalty, strength=1.0, *, stability=None, connection="weak"):
+    return ModularOrganiser(
+        TAU,
+        ModulePenalty(penalty, strength),
+        connection,
+        stability,
+        margin=0.1,
+        make_optimizer=lambda params: AdamW([{"params": params}]),
+    )
+
+
+def start_weights(sizes=SIZES, gain=1.0, seed=0):
+    return draw_weights(sizes, TAU, gain, torch.Generator().manual_seed(seed))
+
+
+def inside(sizes=SIZES):
+    return torch.from_numpy(Topology.modular(sizes).to_dense())
+
+
+def between(sizes=SIZES):
+    """Pairs of nodes in different modules."""
+    return ~inside(sizes) & ~torch.eye(sum(sizes), dtype=torch.bool)
+
+
+class Training:
+    """Steps of one size against a gradient, as Adam makes them if it stays the same."""
+
+    def __init__(self, organiser, W):
+        self.organiser, self.W = organiser, W
+        self.plan = organiser.start(W)
+
+    @property
+    def topology(self):
+        return self.plan.topology
+
+    @property
+    def apart(self):
+        """Pairs of nodes in different modules."""
+        labels = torch.from_numpy(self.topology.weak_labels)
+        return labels[:, None] != labels
+
+    def run(self, gradient, n_steps, step_size=STEP_SIZE):
+        for _ in range(n_steps):
+            grad = gradient.clone()
+            if self.organiser.gradient() == "modules":
+                grad[self.apart] = 0
+            self.organiser.before_step(grad)
+            self.W -= step_size * grad.sign()
+            self.plan = self.organiser.after_step(self.W, step_size, strained=False)
+        return self.topology
+
+    def rest(self, n_steps):
+        """Steps without a gradient: only prices move weights."""
+        return self.run(torch.zeros_like(self.W), n_steps)
+
+
+def growing(W, pairs):
+    """A gradient that makes the weights of `pairs` larger, whatever their sign."""
+    return -W.sign() * pairs
+
+
+# Modules stay, merge and split
+
+
+def test_modules_stay_where_bridges_are_priced_above_a_step():
+    W = start_weights()
+    training = Training(make_organiser("bridge", strength=4), W)
+    first = training.topology
+    last = training.run(growing(W, between()), 300)
+    assert first.n_weak == last.n_weak == 4
+    assert (last.weak_labels == first.weak_labels).all()
+
+
+def test_modules_merge_into_one_where_nothing_is_priced():
+    W = start_weights()
+    training = Training(make_organiser(None), W)
+    assert training.topology.n_weak == 4
+    assert training.run(growing(W, between()), 300).n_weak == 1
+
+
+def test_dense_graph_splits_into_dense_modules_under_the_nm_penalty():
+    sizes = [4, 4]
+    W = torch.where(inside(sizes), 0.5, 0.1).fill_diagonal_(0)
+    training = Training(make_organiser("nm"), W)
+    assert training.topology.n_weak == 1
+    assert training.rest(20) == Topology.modular(sizes)
+    assert W[between(sizes)].abs().max() <= TAU
+
+
+def test_nm_prices_follow_the_modules():
+    # In one module a step costs STEP_SIZE, in two modules half of that.
+    W = torch.where(inside([4, 4]), 0.5, 0.06).fill_diagonal_(0)
+    training = Training(make_organiser("nm"), W)
+    training.rest(FIRST_INTERVAL)
+    halfway = W[0, 1].item()
+    assert halfway == pytest.approx(0.5 - FIRST_INTERVAL * STEP_SIZE)
+    training.rest(FIRST_INTERVAL)
+    assert W[0, 1].item() == pytest.approx(halfway - FIRST_INTERVAL * STEP_SIZE / 2)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2", "nm"])
+def test_penalties_of_all_edges_shrink_inner_edges_too(penalty):
+    W = start_weights()
+    before = W.clone()
+    Training(make_organiser(penalty), W).rest(10)
+    assert (W[inside()].abs() < before[inside()].abs()).all()
+
+
+def test_inner_edges_are_free_where_bridges_are_priced():
+    W = start_weights()
+    before = W.clone()
+    Training(make_organiser("bridge", strength=4), W).rest(300)
+    assert torch.equal(W[inside()], before[inside()])
+    assert torch.equal(W[between()], torch.zeros_like(W[between()]))
+
+
+# Edges come back
+
+
+def test_bridge_grows_above_tau_when_its_gradient_insists():
+    W = start_weights()
+    training = Training(make_organiser("bridge"), W)
+    gradient = torch.zeros_like(W)
+    gradient[0, 3] = -1
+    topology = training.run(gradient, 400)
+    assert W[0, 3] > TAU
+    assert topology.edges[0, 3]
+    assert topology.n_weak == 3
+    # All other bridges between modules have been priced away.
+    assert torch.equal(W[training.apart], torch.zeros_like(W[training.apart]))
+
+
+def test_bridge_that_was_priced_away_comes_back():
+    W = start_weights()
+    training = Training(make_organiser("bridge"), W)
+    training.rest(300)
+    assert W[0, 3] == 0
+    gradient = torch.zeros_like(W)
+    gradient[0, 3] = 1
+    assert training.run(gradient, 500).edges[0, 3]
+    assert W[0, 3] < -TAU
+
+
+@pytest.mark.parametrize("penalty", [None, "bridge", "nm", "l1"])
+def test_edge_inside_a_module_comes_back_above_tau(penalty):
+    W = start_weights()
+    W[0, 1] = 0
+    training = Training(make_organiser(penalty, strength=0.5), W)
+    assert not training.topology.edges[0, 1]
+    gradient = torch.zeros_like(W)
+    gradient[0, 1] = -1
+    assert training.run(gradient, 60).edges[0, 1]
+    assert training.plan.mask[0, 1] == 1
+
+
+# Bridges have an optimiser of their own
+
+
+def test_optimiser_of_the_others_sees_no_gradient_of_bridges():
+    W = start_weights()
+    organiser = make_organiser("bridge")
+    organiser.start(W)
+    grad = torch.ones_like(W)
+    organiser.before_step(grad)
+    assert torch.equal(grad != 0, ~between())
+
+
+def test_other_penalties_leave_the_gradient_alone():
+    W = start_weights()
+    organiser = make_organiser("nm")
+    organiser.start(W)
+    grad = torch.ones_like(W)
+    organiser.before_step(grad)
+    assert torch.equal(grad, torch.ones_like(W))
+
+
+def test_gradient_of_bridges_is_asked_for_now_and_then():
+    training = Training(make_organiser("bridge"), start_weights())
+    asked = []
+    for _ in range(2 * BRIDGE_INTERVAL + 1):
+        asked.append(training.organiser.gradient())
+        training.rest(1)
+    rest = ["modules"] * (BRIDGE_INTERVAL - 1)
+    assert asked == ["all", *rest, "all", *rest, "all"]
+
+
+@pytest.mark.parametrize("penalty", [None, "nm", "l1", "l2"])
+def test_gradient_of_all_edges_is_always_asked_for_elsewhere(penalty):
+    training = Training(make_organiser(penalty), start_weights())
+    for _ in range(2 * BRIDGE_INTERVAL):
+        assert training.organiser.gradient() == "all"
+        training.rest(1)
+
+
+def test_bridges_only_move_when_they_have_a_gradient():
+    W = start_weights()
+    training = Training(make_organiser("bridge"), W)
+    everywhere = torch.ones_like(W)
+    training.run(everywhere, 1)
+    moved = W[between()].clone()
+    training.run(everywhere, BRIDGE_INTERVAL - 1)
+    assert torch.equal(W[between()], moved)
+    training.run(everywhere, 1)
+    assert not torch.equal(W[between()], moved)
+
+
+# Merging with measure
+
+
+def test_modules_that_bridges_make_together_stay_within_the_limit():
+    # Each pair of modules may merge, but all pairs at once would make one giant.
+    W = start_weights()
+    training = Training(make_organiser("bridge", strength=2), W)
+    W[between()] = 2 * TAU
+    assert sorted(training.rest(FIRST_INTERVAL).sizes()) == [6, 6]
+    assert W[training.apart].abs().max() <= TAU
+
+
+def test_strongest_bridges_merge_first():
+    W = start_weights()
+    training = Training(make_organiser("bridge", strength=2), W)
+    W[0, 3], W[3, 6] = 2 * TAU, -3 * TAU
+    labels = training.rest(FIRST_INTERVAL).weak_labels
+    assert labels[3] == labels[6]
+    assert labels[0] != labels[3]
+    assert W[3, 6] < -2 * TAU
+    assert 0 < W[0, 3] <= TAU
+
+
+def test_bridge_that_may_not_merge_is_put_back_to_tau():
+    W = start_weights()
+    training = Training(make_organiser("bridge", strength=12), W)
+    training.rest(1)
+    W[0, 3], W[9, 2] = 7 * TAU, -7 * TAU
+    inner = W[inside()].clone()
+    assert training.rest(FIRST_INTERVAL - 1).n_weak == 4
+    assert W[0, 3].item() == pytest.approx(TAU)
+    assert W[9, 2].item() == pytest.approx(-TAU)
+    assert torch.equal(W[inside()], inner)
+
+
+def test_modules_that_are_merged_are_free_inside():
+    W = start_weights()
+    training = Training(make_organiser("bridge", strength=2), W)
+    W[0, 3] = 2 * TAU
+    training.rest(FIRST_INTERVAL)
+    merged = W[:6, :6].clone()
+    training.rest(100)
+    assert torch.equal(W[:6, :6], merged)
+    assert W[6:, :6].abs().max() == 0
+
+
+@pytest.mark.parametrize(("connection", "expected"), [("strong", 0), ("weak", 2 * TAU)])
+def test_edge_one_way_joins_weak_modules_and_is_a_bridge_of_strong_ones(
+    connection, expected
+):
+    W = start_weights()
+    W[0, 3] = 2 * TAU
+    organiser = make_organiser("bridge", strength=4, connection=connection)
+    Training(organiser, W).rest(300)
+    assert W[0, 3].item() == pytest.approx(expected)
+
+
+# Looks, guards and records
+
+
+def test_edges_are_looked_at_often_at_first_and_rarely_later():
+    training = Training(make_organiser(None), start_weights())
+    looks = []
+    for step in range(1, FIRST_STEPS + 61):
+        plan = training.plan
+        training.rest(1)
+        if training.plan is not plan:
+            looks.append(step)
+    early = range(FIRST_INTERVAL, FIRST_STEPS + 1, FIRST_INTERVAL)
+    late = range(FIRST_STEPS + REFRESH_INTERVAL, FIRST_STEPS + 61, REFRESH_INTERVAL)
+    assert looks == [*early, *late]
+
+
+def largest_excess(plan, W, stability):
+    return max(excess(b.weights(W), stability).max().item() for b in plan.batches)
+
+
+@pytest.mark.parametrize("stability", ["monotone", "contraction"])
+def test_looks_bring_blocks_back_within_the_bound(stability):
+    W = start_weights(gain=4.0)
+    training = Training(make_organiser(None, stability=stability), W)
+    sizes = [largest_excess(training.plan, W, stability)]
+    for _ in range(5):
+        training.rest(FIRST_INTERVAL)
+        sizes.append(largest_excess(training.plan, W, stability))
+    # Each look clips once, and masking takes a part of that back.
+    assert all(b <= max(a, 0.91) for a, b in pairwise(sizes))
+    assert sizes[0] > 1
+    assert sizes[-1] < 1
+
+
+def test_strained_solve_has_its_blocks_clipped_at_once():
+    W = start_weights()
+    organiser = make_organiser(None, stability="monotone")
+    plan = organiser.start(W)
+    W *= 1 + 2 * inside()
+    loose = W.clone()
+    organiser.after_step(W, STEP_SIZE, strained=False)
+    assert torch.equal(W, loose)
+    organiser.after_step(W, STEP_SIZE, strained=True)
+    assert largest_excess(plan, W, "monotone") < largest_excess(plan, loose, "monotone")
+
+
+def test_weights_are_not_clipped_without_a_condition():
+    W = start_weights(gain=20.0)
+    before = W.clone()
+    organiser = make_organiser(None, stability=None)
+    organiser.start(W)
+    organiser.after_step(W, STEP_SIZE, strained=True)
+    organiser.finish(W)
+    assert torch.equal(W, before)
+
+
+@pytest.mark.parametrize("stability", ["monotone", "contraction"])
+@pytest.mark.parametrize("penalty", [None, "bridge", "nm", "l1", "l2"])
+def test_finished_graph_keeps_the_guarantee(penalty, stability):
+    W = start_weights(gain=5.0)
+    training = Training(make_organiser(penalty, stability=stability), W)
+    training.run(growing(W, inside()), 33)
+    plan = training.organiser.finish(W)
+    assert plan.topology == Topology.from_weights(W.numpy(), TAU)
+    assert len(plan.batches) > 0
+    assert largest_excess(plan, W, stability) <= 0.9 + 2e-4
+
+
+def test_record_tells_modules_share_and_density():
+    W = inside([3, 5]).float()
+    organiser = make_organiser(None)
+    organiser.start(W)
+    organiser.record()
+    assert organiser.history == [
+        {"n_modules": 2, "largest_share": 5 / 8, "density": 26 / 56}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([REFERENCE_SIZE], 1),
+        ([10, 2 * REFERENCE_SIZE], 0.5),
+        ([4 * REFERENCE_SIZE], 0.25),
+        ([1, 1], 1),
+    ],
+)
+def test_larger_blocks_get_smaller_steps(sizes, expected):
+    organiser = make_organiser(None)
+    organiser.start(inside(sizes).float())
+    assert organiser.step_scale() == expected
+
+
+def test_new_start_forgets_the_last_graph():
+    organiser = make_organiser("bridge", strength=4)
+    whole = torch.full((12, 12), 0.2).fill_diagonal_(0)
+    assert Training(organiser, whole).topology.n_weak == 1
+    W = start_weights()
+    training = Training(organiser, W)
+    assert training.topology.n_weak == 4
+    training.rest(300)
+    assert torch.equal(W[between()], torch.zeros_like(W[between()]))

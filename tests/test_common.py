@@ -1,0 +1,68 @@
+"""scikit-learn's whole battery of checks, on every estimator of the package."""
+
+import unittest
+from collections import defaultdict
+
+import pytest
+import sklearn
+from sklearn.utils.estimator_checks import (
+    estimator_checks_generator,
+    parametrize_with_checks,
+)
+
+import sknm
+
+# The registry: every public estimator, small enough for hundreds of fits.
+ESTIMATORS = [
+    sknm.NeuralModuleClassifier(n_nodes=20, module_size=10, max_iter=20),
+    sknm.NeuralModuleRegressor(n_nodes=20, module_size=10, max_iter=20),
+]
+
+# Number of checks by minor version of scikit-learn: for a classifier, for a regressor.
+N_CHECKS = {"1.7": (62, 59), "1.8": (62, 59), "1.9": (63, 60)}
+
+# Runs only if the variable SCIPY_ARRAY_API is set before SciPy is imported.
+SKIPPED = {"check_array_api_input"}
+
+started, skipped = defaultdict(list), defaultdict(set)
+
+
+def name_of(estimator):
+    return type(estimator).__name__
+
+
+def name_of_check(check):
+    function = check
+    while hasattr(function, "func"):
+        function = function.func
+    return function.__name__
+
+
+def test_registry_holds_every_public_estimator():
+    public = {name for name in sknm.__all__ if isinstance(getattr(sknm, name), type)}
+    assert {name_of(estimator) for estimator in ESTIMATORS} == public
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_estimator_passes_check_of_scikit_learn(estimator, check):
+    started[name_of(estimator)].append(name_of_check(check))
+    try:
+        check(estimator)
+    except unittest.SkipTest:
+        skipped[name_of(estimator)].add(name_of_check(check))
+        raise
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+def test_no_check_was_left_out(estimator):
+    battery = [name_of_check(c) for _, c in estimator_checks_generator(estimator)]
+    minor = ".".join(sklearn.__version__.split(".")[:2])
+    expected = N_CHECKS.get(minor, max(N_CHECKS.values()))
+    assert len(battery) >= expected[sklearn.base.is_regressor(estimator)]
+    if minor in N_CHECKS:
+        assert len(battery) == expected[sklearn.base.is_regressor(estimator)]
+    ran = started[name_of(estimator)]
+    if len(ran) < len(battery):
+        pytest.skip(f"only {len(ran)} of {len(battery)} checks were selected")
+    assert sorted(ran) == sorted(battery)
+    assert skipped[name_of(estimator)] <= SKIPPED

@@ -1,0 +1,373 @@
+"""Neural Modules: what they learn, and that their public attributes tell the truth."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.sparse.csgraph import connected_components
+from scipy.special import expit, softmax
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    make_classification,
+    make_friedman1,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from sknm import NeuralModuleClassifier, NeuralModuleRegressor
+
+ACTIVATIONS = {
+    "relu": lambda u: np.maximum(u, 0),
+    "leaky_relu": lambda u: np.where(u > 0, u, 0.01 * u),
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "softplus": lambda u: np.logaddexp(0, u),
+    "elu": lambda u: np.where(u > 0, u, np.expm1(np.minimum(u, 0))),
+    "identity": lambda u: u,
+}
+
+SMALL = {"n_nodes": 20, "module_size": 5, "max_iter": 5, "random_state": 0}
+
+
+def split(X, y, dtype=np.float32):
+    """Training and test data, standardised."""
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    scaler = StandardScaler().fit(X_train)
+    scaled = (scaler.transform(part).astype(dtype) for part in (X_train, X_test))
+    return *scaled, y_train, y_test
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Three classes, 150 rows, in double precision."""
+    X, y = make_classification(
+        150, 6, n_informative=4, n_classes=3, class_sep=2, random_state=0
+    )
+    return StandardScaler().fit_transform(X), y
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X_train, X_test, y_train, y_test = split(*load_digits(return_X_y=True))
+    model = NeuralModuleClassifier(100, module_size=20, max_iter=15, random_state=0)
+    return model.fit(X_train, y_train), X_test, y_test
+
+
+def solution(model, X):
+    """Right-hand side of ``z = σ(zW + xU + b)``, from public attributes only."""
+    z = model.node_values(X)
+    u = z @ model.node_weights_ + X @ model.input_weights_ + model.node_biases_
+    return z, ACTIVATIONS[model.activation](u)
+
+
+def outputs(model, X):
+    return model.node_values(X) @ model.output_weights_ + model.output_biases_
+
+
+def assert_tells_the_truth(model, X):
+    """Topology, modules, node values and predictions agree with the weights."""
+    W = model.node_weights_
+    topology = model.topology_
+    assert np.array_equal(topology.to_dense(), abs(W) > model.tau)
+    assert not W[~topology.to_dense()].any()
+
+    n_modules, labels = connected_components(W != 0, connection=model.connection)
+    assert model.n_modules_ == n_modules == len(model.module_sizes_)
+    # The same partition, whatever the numbers of its parts.
+    assert len({*zip(labels, model.module_labels_, strict=True)}) == n_modules
+    assert np.array_equal(model.module_sizes_, np.bincount(model.module_labels_))
+    assert model.module_sizes_.sum() == model.n_nodes
+
+    z, right = solution(model, X)
+    assert z.shape == (len(X), model.n_nodes)
+    scale = 1 + abs(z).max()
+    np.testing.assert_allclose(z, right, atol=1e-7 * scale)
+
+
+def blocks(model):
+    """Weights of each cyclic block."""
+    for nodes in model.topology_.cyclic_components:
+        yield model.node_weights_[np.ix_(nodes, nodes)].astype(np.float64)
+
+
+# What they learn.
+
+
+def test_classifier_learns_digits_with_several_modules(digits):
+    model, X_test, y_test = digits
+    assert model.score(X_test, y_test) > 0.96
+    assert model.n_modules_ >= 3
+    assert model.module_sizes_.max() <= 50
+
+
+def test_solves_of_a_trained_model_converge(digits):
+    model, X_test, _ = digits
+    stats = model.node_values(X_test, return_stats=True)[1]
+    for found in (stats, model.solver_stats_):
+        assert found["unconverged"] == 0
+        assert 0 < found["iterations"] < 500
+        assert found["residual"] < 1e-4
+
+
+def test_probabilities_are_those_of_the_weights(digits):
+    model, X_test, y_test = digits
+    p = model.predict_proba(X_test)
+    np.testing.assert_allclose(softmax(outputs(model, X_test), axis=1), p, atol=1e-4)
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X_test)), p, rtol=1e-4)
+    assert np.array_equal(model.predict(X_test), model.classes_[p.argmax(1)])
+    assert model.score(X_test, y_test) == (model.predict(X_test) == y_test).mean()
+
+
+def test_defaults_learn_breast_cancer():
+    X_train, X_test, y_train, y_test = split(*load_breast_cancer(return_X_y=True))
+    model = NeuralModuleClassifier(n_nodes=100, max_iter=30, random_state=0)
+    assert model.fit(X_train, y_train).score(X_test, y_test) > 0.95
+
+
+def test_regressor_learns_friedman():
+    X_train, X_test, y_train, y_test = split(
+        *make_friedman1(400, noise=0.1, random_state=0), dtype=np.float64
+    )
+    model = NeuralModuleRegressor(50, module_size=25, max_iter=100, random_state=0)
+    model.fit(X_train, y_train)
+    assert model.score(X_test, y_test) > 0.9
+    np.testing.assert_allclose(outputs(model, X_test)[:, 0], model.predict(X_test))
+
+
+def test_regressor_fits_several_targets_of_any_scale():
+    X, y = make_friedman1(300, noise=0.1, random_state=0)
+    X = StandardScaler().fit_transform(X)
+    Y = np.column_stack([y, 1e6 * y - 1e7, -1e-6 * y, np.full(300, 0.1)])
+    model = NeuralModuleRegressor(50, module_size=25, max_iter=60, random_state=0)
+    predicted = model.fit(X, Y).predict(X)
+    assert predicted.shape == Y.shape
+    errors = ((predicted - Y) ** 2).mean(0)
+    assert (errors[:3] < 0.15 * Y.var(0)[:3]).all()
+    np.testing.assert_allclose(predicted[:, 3], 0.1, atol=0.2)
+    assert model.output_weights_.shape == (50, 4)
+    np.testing.assert_allclose(outputs(model, X), predicted, rtol=1e-6, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1), (-1, 2)])
+def test_predictions_have_the_shape_of_the_targets(shape):
+    y = np.linspace(0, 1, 40).reshape(shape)
+    X = np.random.default_rng(0).normal(size=(len(y), 3))
+    assert NeuralModuleRegressor(**SMALL).fit(X, y).predict(X).shape == y.shape
+
+
+def test_shifting_and_scaling_targets_shifts_and_scales_predictions(data):
+    X = data[0]
+    y = X[:, 0] * X[:, 1]
+    plain = NeuralModuleRegressor(**SMALL).fit(X, y).predict(X)
+    moved = NeuralModuleRegressor(**SMALL).fit(X, 1000 * y + 7).predict(X)
+    np.testing.assert_allclose(moved, 1000 * plain + 7, rtol=1e-6, atol=1e-3)
+
+
+def test_labels_may_be_strings(data):
+    X, y = data
+    names = np.array(["ant", "bee", "cat"], dtype=object)
+    by_name = NeuralModuleClassifier(**SMALL).fit(X, names[y])
+    by_code = NeuralModuleClassifier(**SMALL).fit(X, y)
+    assert by_name.classes_.tolist() == ["ant", "bee", "cat"]
+    assert np.array_equal(by_name.predict(X), names[by_code.predict(X)])
+
+
+# What the parameters do.
+
+
+@pytest.mark.parametrize("init", ["modular", "dense"])
+@pytest.mark.parametrize("penalty", ["bridge", "nm", "l1", "l2", None])
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_every_penalty_runs_from_every_start(data, init, penalty, norm):
+    X, y = data
+    model = NeuralModuleClassifier(init=init, penalty=penalty, norm=norm, **SMALL)
+    assert_tells_the_truth(model.fit(X, y), X)
+
+
+@pytest.mark.parametrize("measure", ["share", "edges"])
+@pytest.mark.parametrize("connection", ["weak", "strong"])
+def test_every_kind_of_module_runs(data, measure, connection):
+    X, y = data
+    model = NeuralModuleClassifier(
+        measure=measure, connection=connection, penalty="nm", **SMALL
+    )
+    assert_tells_the_truth(model.fit(X, y), X)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("stability", ["monotone", "contraction"])
+def test_every_activation_is_solved(data, activation, stability):
+    X, y = data
+    model = NeuralModuleClassifier(activation=activation, stability=stability, **SMALL)
+    assert_tells_the_truth(model.fit(X, y), X)
+    assert model.solver_stats_["unconverged"] == 0
+    expected = softmax(outputs(model, X), axis=1)
+    np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_learns(data, activation):
+    X, y = data
+    model = NeuralModuleClassifier(
+        20, module_size=10, activation=activation, max_iter=40, random_state=0
+    )
+    losses = model.fit(X, y).loss_curve_
+    assert losses[-1] < 0.8 * losses[0]
+    assert model.score(X, y) > 0.75
+
+
+@pytest.mark.parametrize(
+    "solver", ["peaceman_rachford", "picard", "anderson", "newton"]
+)
+def test_every_solver_finds_what_auto_finds(data, solver):
+    X, y = data
+    # With all rows in a batch, gradients are exact, and so are the solves.
+    options = {"stability": "contraction", "margin": 0.3, "batch_size": 150, **SMALL}
+    auto = NeuralModuleClassifier(**options).fit(X, y)
+    other = NeuralModuleClassifier(solver=solver, **options).fit(X, y)
+    assert_tells_the_truth(other, X)
+    assert other.solver_stats_["unconverged"] == 0
+    expected = auto.predict_proba(X)
+    np.testing.assert_allclose(other.predict_proba(X), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("margin", [0.05, 0.5])
+@pytest.mark.parametrize("init", ["modular", "dense"])
+def test_symmetric_part_of_each_block_stays_below_one(data, init, margin):
+    X, y = data
+    model = NeuralModuleClassifier(
+        20, module_size=10, init=init, margin=margin, max_iter=40, random_state=0
+    ).fit(X, y)
+    tops = [np.linalg.eigvalsh((W + W.T) / 2)[-1] for W in blocks(model)]
+    assert tops
+    assert max(tops) <= 1 - margin + 1e-6
+
+
+def test_contraction_keeps_the_spectral_norm_below_one(data):
+    X, y = data
+    model = NeuralModuleClassifier(
+        20, module_size=10, stability="contraction", max_iter=40, random_state=0
+    ).fit(X, y)
+    norms = [np.linalg.norm(W, 2) for W in blocks(model)]
+    assert norms
+    assert max(norms) <= 0.95 + 1e-6
+
+
+def test_modules_of_one_node_make_a_single_layer(data):
+    X, y = data
+    model = NeuralModuleClassifier(
+        10, module_size=1, tau=1.0, max_iter=5, random_state=0
+    ).fit(X, y)
+    assert model.n_modules_ == 10
+    assert model.topology_.n_edges == 0
+    assert not model.node_weights_.any()
+    assert_tells_the_truth(model, X)
+
+
+def test_one_node_is_a_graph(data):
+    X, y = data
+    model = NeuralModuleClassifier(1, max_iter=5, random_state=0).fit(X, y)
+    assert model.module_sizes_.tolist() == [1]
+    assert_tells_the_truth(model, X)
+
+
+def test_a_stronger_bridge_penalty_keeps_more_modules(data):
+    X, y = data
+    counts = [
+        NeuralModuleClassifier(
+            40, module_size=5, lambda_NM=strength, max_iter=60, random_state=0
+        )
+        .fit(X, y)
+        .n_modules_
+        for strength in (0.0, 8.0)
+    ]
+    assert counts[0] < counts[1]
+
+
+def test_module_history_has_an_entry_per_epoch(data):
+    X, y = data
+    model = NeuralModuleClassifier(**SMALL).fit(X, y)
+    assert len(model.module_history_) == model.n_iter_ == 5
+    for entry in model.module_history_:
+        assert entry.keys() == {"n_modules", "largest_share", "density"}
+        assert 1 <= entry["n_modules"] <= 20
+        assert 0 < entry["largest_share"] <= 1
+        assert 0 <= entry["density"] <= 1
+
+
+# What can't be guaranteed.
+
+
+@pytest.mark.parametrize("stability", ["monotone", "contraction"])
+@pytest.mark.parametrize("estimator", [NeuralModuleClassifier, NeuralModuleRegressor])
+def test_squared_relu_is_refused_where_nothing_can_be_guaranteed(
+    data, estimator, stability
+):
+    model = estimator(activation="squared_relu", stability=stability)
+    message = rf"activation='squared_relu' can't be .* stability='{stability}'.*relu"
+    with pytest.raises(ValueError, match=message):
+        model.fit(*data)
+
+
+def warned(call):
+    """Result of a call, and its convergence warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = call()
+    assert {w.category for w in caught} <= {ConvergenceWarning}
+    return result, [str(w.message) for w in caught]
+
+
+def test_a_graph_without_solution_stops_the_fit(data):
+    model = NeuralModuleClassifier(
+        activation="squared_relu", solver="picard", init="dense", stability=None
+    )
+    model.set_params(n_nodes=20, max_iter=5, random_state=0)
+    with pytest.raises(ValueError, match="no longer finite"):
+        warned(lambda: model.fit(*data))
+
+
+@pytest.mark.parametrize(
+    ("activation", "solver"),
+    [("relu", "auto"), ("relu", "picard"), ("squared_relu", "auto")],
+)
+def test_what_has_not_converged_is_told_once(data, activation, solver):
+    X, y = data
+    model = NeuralModuleClassifier(
+        20,
+        init="dense",
+        activation=activation,
+        stability=None,
+        solver=solver,
+        max_iter=5,
+        random_state=0,
+    )
+    _, messages = warned(lambda: model.fit(X, y))
+    assert len(messages) == (model.solver_stats_["unconverged"] > 0)
+
+    (z, stats), messages = warned(lambda: model.node_values(X, return_stats=True))
+    assert len(messages) == (stats["unconverged"] > 0)
+    W, U, b = model.node_weights_, model.input_weights_, model.node_biases_
+    right = np.maximum(z @ W + X @ U + b, 0) ** (1 + (activation == "squared_relu"))
+    with np.errstate(invalid="ignore", over="ignore"):
+        wrong = ~(abs(z - right).max(1) <= 1e-7 * (1 + abs(z).max(1)))
+    assert wrong.mean() <= stats["unconverged"]
+
+
+def test_warning_names_residual_and_remedy(data):
+    X, y = data
+    model = NeuralModuleClassifier(
+        20, init="dense", penalty=None, stability=None, solver="picard", tau=0.0
+    )
+    model.set_params(max_iter=40, learning_rate_init=0.1, random_state=0)
+    _, messages = warned(lambda: model.fit(X, y))
+    assert model.solver_stats_["unconverged"] > 0
+    (message,) = messages
+    for part in ("not converged", "residual", "stability='monotone'", "solver='auto'"):
+        assert part in message
+    _, messages = warned(lambda: model.predict(X))
+    assert len(messages) == 1
+    assert "of 150 rows" in messages[0]

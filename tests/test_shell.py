@@ -1,0 +1,145 @@
+"""What the package promises as a package: commands, versions, dependencies, size."""
+
+import ast
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import sknm
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sknm"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# Which parts of sknm each part may import; parts are a file or a folder of sknm.
+MAY_IMPORT = {
+    "graph": {"graph"},
+    "plasticity": {"plasticity", "graph"},
+    "training": {"training", "plasticity", "graph"},
+}
+
+
+def read(path):
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def commands(text):
+    """Return the one-line commands that install sknm and run something."""
+    return re.findall(r"^ *(python3 -m venv \.venv && .*&& .*)$", text, re.MULTILINE)
+
+
+def project():
+    return tomllib.loads(read("pyproject.toml"))["project"]
+
+
+def imported_modules(path):
+    """Absolute names of the modules that a file imports, relative ones resolved."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *filter(None, [node.module])])
+            # "from sknm import base" imports sknm.base; a name within a module
+            # only adds a last part that no rule below looks at.
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def part_of(module):
+    """Part of sknm that a dotted name belongs to; None outside sknm."""
+    names = module.split(".")
+    return names[1] if names[0] == "sknm" and len(names) > 1 else None
+
+
+def files_of(part):
+    return [p for p in SOURCES if p.relative_to(PACKAGE).parts[0] == part]
+
+
+def test_readme_names_two_commands():
+    assert len(commands(read("README.md"))) == 2
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    assert commands(read(".ci/run")) == commands(read("README.md"))
+
+
+@pytest.mark.parametrize("page", [".github/CONTRIBUTING.md", "doc/install.md"])
+def test_other_pages_give_the_test_command_of_the_readme(page):
+    test_command = commands(read("README.md"))[1]
+    assert commands(read(page)) == [test_command]
+
+
+def test_version_is_the_one_of_the_metadata():
+    assert sknm.__version__ == version("sknm") == project()["version"]
+
+
+def test_oldest_constraints_are_the_lower_bounds():
+    def bounds(lines, operator):
+        pairs = (line.split(operator) for line in lines if operator in line)
+        return {name: tuple(map(int, v.split("."))) for name, v in pairs}
+
+    oldest = bounds(read(".github/constraints-oldest.txt").splitlines(), "==")
+    lowest = bounds(project()["dependencies"], ">=")
+    assert oldest.keys() == lowest.keys()
+    for name, bound in lowest.items():
+        assert oldest[name][: len(bound)] == bound, name
+        assert not any(oldest[name][len(bound) :]), name
+
+
+def test_public_names_are_sorted_and_importable():
+    assert sknm.__all__ == sorted(sknm.__all__)
+    assert all(hasattr(sknm, name) for name in sknm.__all__)
+
+
+def test_api_page_lists_every_estimator():
+    estimators = {n for n in sknm.__all__ if isinstance(getattr(sknm, n), type)}
+    assert estimators <= set(read("doc/api.rst").split())
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_imports_point_one_way(part):
+    files = files_of(part)
+    assert files
+    for path in files:
+        for module in imported_modules(path):
+            target = part_of(module)
+            assert target is None or target in MAY_IMPORT[part], f"{path}: {module}"
+            assert module != "sknm", f"{path} imports the whole package"
+
+
+def test_core_imports_neither_sklearn_nor_skorch():
+    for path in files_of("graph"):
+        for module in imported_modules(path):
+            assert module.split(".")[0] not in {"sklearn", "skorch"}, path
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_file_is_one_room(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
+
+
+def test_import_rules_see_every_form_of_import(tmp_path, monkeypatch):
+    package = tmp_path / "sknm" / "graph"
+    package.mkdir(parents=True)
+    path = package / "room.py"
+    path.write_text(
+        "import sklearn.base\n"
+        "import sknm\n"
+        "from sknm import base\n"
+        "from .. import training\n"
+        "from . import solvers\n"
+        "from ..plasticity.modules import step\n"
+    )
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert list(imported_modules(path)) == [
+        "sklearn.base",
+        "sknm",
+        "sknm.base",
+        "sknm.training",
+        "sknm.graph.solvers",
+        "sknm.plasticity.modules.step",
+    ]
