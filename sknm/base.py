@@ -298,7 +298,7 @@ default=None
         """
         if noisy:
             return SolverOptions(
-                self._solver_name(), 0.0, 3e-2, max_iter=60, verify=False
+                self._solver_name(), 0.0, 0.1, max_iter=60, verify=False
             )
         if dtype == np.float32:
             return self._prediction_options(dtype)

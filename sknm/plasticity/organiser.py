@@ -17,9 +17,11 @@ from sknm.graph.topology import Topology
 from sknm.plasticity.modules import ModulePenalty, admissible_merges
 
 REFRESH_INTERVAL = 20
-"""Steps between two looks at which edges are above the threshold, and two clips of the
-cyclic blocks that they make. In between, blocks may come closer to the bound than the
-margin."""
+"""Steps between two looks at which edges are above the threshold."""
+
+GUARD_INTERVAL = 10
+"""Steps between two clips of the cyclic blocks. In between, they may come closer to the
+bound than the margin."""
 
 FIRST_STEPS, FIRST_INTERVAL = 100, 5
 """Steps at the start, and their interval: modules that merge early have to be seen
@@ -126,7 +128,9 @@ class ModularOrganiser:
         early = self._step <= FIRST_STEPS
         if self._step % (FIRST_INTERVAL if early else REFRESH_INTERVAL) == 0:
             return self._look(W)
-        if strained and self.stability is not None:
+        if self.stability is None:
+            return self._plan
+        if strained or self._step % GUARD_INTERVAL == 0:
             guard(W, self._plan, self.stability, self.margin)
         return self._plan
 
