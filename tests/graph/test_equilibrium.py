@@ -100,6 +100,18 @@ def test_plan_and_topology_are_solved_alike(topology, make_weights, make_inputs)
     assert torch.equal(from_plan, solve(a, W, topology).value)
 
 
+def test_weights_prepared_by_one_solve_serve_the_next(
+    topology, make_weights, make_inputs
+):
+    W = make_weights(topology)
+    plan, prepared = Plan(topology, W), {}
+    for seed in range(3):
+        a = make_inputs(topology.n_nodes, seed=seed)
+        found = solve(a, W, plan, prepared=prepared).value
+        assert torch.equal(found, solve(a, W, plan).value)
+    assert set(prepared) == {batch.key for batch in plan.batches}
+
+
 def test_arguments_are_not_changed(topology, make_weights, make_inputs):
     W, a = make_weights(topology), make_inputs(topology.n_nodes)
     before = W.clone(), a.clone()
@@ -234,25 +246,21 @@ def test_components_of_different_size_in_one_batch_are_solved_as_alone(
 # Honesty
 
 
-def test_solution_of_a_graph_reports_the_worst_of_its_blocks():
-    # The second pair doubles its values in each iteration; the last node is alone.
-    W = torch.zeros(5, 5, dtype=torch.float64)
-    W[0, 1] = W[1, 0] = 0.1
-    W[2, 3] = W[3, 2] = 2
-    a = torch.ones(2, 5, dtype=torch.float64)
-    a[1, 2:4] = -1
-    solution = solve(
-        a,
-        W,
-        Topology.from_weights(W.numpy()),
-        "relu",
-        SolverOptions("picard", max_iter=9),
-    )
-    z = solution.value
+@pytest.mark.parametrize("growing", [[0, 1], [2, 3, 4, 5], [6, 7, 8]])
+def test_solution_of_a_graph_reports_the_worst_of_its_blocks(growing):
+    # Values of the growing module at least double in each iteration, but of sample 1.
+    W = 0.1 * torch.from_numpy(Topology.modular([2, 4, 3]).to_dense()).double()
+    W[1, 6] = 0.1
+    W[np.ix_(growing, growing)] *= 20
+    a = torch.ones(2, 9, dtype=torch.float64)
+    a[1, growing] = -10
+    topology = Topology.from_weights(W.numpy())
+    assert len(Plan(topology, W).batches) == 3
+    solution = solve(a, W, topology, "relu", SolverOptions("picard", max_iter=14))
+    error = (solution.value - F.relu(solution.value @ W + a)).abs().max().item()
     assert solution.converged.tolist() == [False, True]
-    assert solution.residual == pytest.approx(
-        (z - F.relu(z @ W + a)).abs().max().item()
-    )
+    assert solution.residual == pytest.approx(error)
+    assert solution.n_iter == 14
 
 
 @pytest.mark.parametrize("n_loners", [0, 1])

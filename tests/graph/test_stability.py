@@ -176,6 +176,19 @@ def test_blocks_that_keep_the_condition_stay(stability):
     assert not torch.equal(W[3:, 3:], before[3:, 3:])
 
 
+@pytest.mark.parametrize(
+    ("stability", "expected"), [("monotone", 3 - 2.1 / 2), ("contraction", 0.9)]
+)
+def test_guard_clips_to_the_bound(stability, expected):
+    # The symmetric part loses 2.1 times the projection on (1, 1), all of whose entries
+    # are a half; those on the diagonal have no edge to act on.
+    W = torch.tensor([[0.0, 3], [3, 0]], dtype=torch.float64)
+    assert guard(W, Plan(Topology.complete(2), W), stability, 0.1)
+    torch.testing.assert_close(
+        W, torch.tensor([[0, expected], [expected, 0]], dtype=W.dtype)
+    )
+
+
 def test_guard_tells_when_there_was_nothing_to_do(cyclic, make_weights):
     W = make_weights(cyclic)
     before = W.clone()

@@ -240,6 +240,15 @@ def test_block_masks_hold_the_edges_inside_each_set(mask, as_sparse, data):
                 assert block[p, q] == (i >= 0 and j >= 0 and mask[i, j])
 
 
+@pytest.mark.parametrize("make_mask", [np.asarray, sparse.csr_array])
+def test_block_masks_have_no_edges_of_padding(make_mask):
+    topology = Topology(make_mask(~np.eye(5, dtype=bool)))
+    found = topology.block_masks(np.array([[0, 1, 2], [3, 4, -1]]))
+    expected = np.array([~np.eye(3, dtype=bool)] * 2)
+    expected[1, 2] = expected[1, :, 2] = False
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_later_changes_of_the_given_mask_do_not_matter():
     mask = ~np.eye(3, dtype=bool)
     topology = Topology(mask)

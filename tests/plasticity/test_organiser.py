@@ -379,10 +379,14 @@ def test_larger_blocks_get_smaller_steps(sizes, expected):
     assert organiser.step_scale() == expected
 
 
-def test_new_start_forgets_the_last_graph():
+@pytest.mark.parametrize(
+    "last",
+    [start_weights(), torch.full((12, 12), 0.2).fill_diagonal_(0)],
+    ids=["the same", "one module"],
+)
+def test_new_start_forgets_the_last_graph(last):
     organiser = make_organiser("bridge", strength=4)
-    whole = torch.full((12, 12), 0.2).fill_diagonal_(0)
-    assert Training(organiser, whole).topology.n_weak == 1
+    Training(organiser, last.clone()).rest(3)
     W = start_weights()
     training = Training(organiser, W)
     assert training.topology.n_weak == 4
