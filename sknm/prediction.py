@@ -32,7 +32,8 @@ class SolveStats:
     def add(self, solution: Solution) -> None:
         """Count one chunk of rows."""
         self.iterations = max(self.iterations, solution.n_iter)
-        self.residual = max(self.residual, solution.residual)
+        # Unlike Python's max, this lets a NaN through, whichever comes first.
+        self.residual = float(np.maximum(self.residual, solution.residual))
         self.n_open += int((~solution.converged).sum())
         self.n_rows += len(solution.converged)
 

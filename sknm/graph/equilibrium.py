@@ -53,6 +53,17 @@ class Memory:
     reflections: dict[tuple, tuple[Tensor, int]] = field(default_factory=dict)
     iterations: dict[tuple[tuple, bool], int] = field(default_factory=dict)
     is_strained: bool = False
+    _plan: Plan | None = None
+
+    def attend(self, plan: Plan) -> None:
+        """Begin a solve; forget the batches of former plans that `plan` lacks."""
+        self.is_strained = False
+        if plan is self._plan:
+            return
+        self._plan = plan
+        keys = {batch.key for batch in plan.batches}
+        self.reflections = {k: v for k, v in self.reflections.items() if k in keys}
+        self.iterations = {k: v for k, v in self.iterations.items() if k[0] in keys}
 
     def reflection(self, batch: Batch, W: Tensor) -> Tensor:
         """Reflection of the weights `W` of `batch`, refined from the last one."""
@@ -128,6 +139,8 @@ def solve(
     """
     sigma = ACTIVATIONS[activation] if isinstance(activation, str) else activation
     plan = Plan(topology, W) if isinstance(topology, Topology) else topology
+    if memory is not None:
+        memory.attend(plan)
     passing = _Pass(
         plan, sigma, options or SolverOptions(), memory, workers or Workers()
     )
@@ -272,7 +285,7 @@ class _Pass:
             self._tied[batch.key] = u
         if self.memory is not None:
             self.memory.iterations[batch.key, self.is_adjoint] = solution.n_iter
-            self.memory.is_strained = solution.n_iter >= options.max_iter
+            self.memory.is_strained |= solution.n_iter >= options.max_iter
         return solution
 
     def _weights_of(self, batch: Batch, W: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -335,9 +335,18 @@ def solve_blocks(
         settled = torch.full((), n_iter < options.max_iter, device=u.device)
         return u, Solution(z, settled.expand(u.shape[2]), n_iter, float("nan"))
     u, solution = _measure(problem, options, u, n_iter)
+    if not solution.converged.all() and n_iter < options.max_iter:
+        # It stopped by the size of its last step, which the residual may exceed.
+        tight = replace(options, atol=options.atol / 20, rtol=options.rtol / 20)
+        again = replace(tight, max_iter=options.max_iter - n_iter)
+        u, solution = _finish(
+            problem, options, u, solution, _choose(problem, options), again, C
+        )
     if options.name != "auto" or bool(solution.converged.all()):
         return u, solution
-    return _finish(problem, options, u, solution)
+    return _finish(
+        problem, options, u, solution, newton, replace(options, max_iter=50), None
+    )
 
 
 def _choose(problem: Problem, options: SolverOptions) -> Solver:
@@ -360,14 +369,19 @@ def _measure(
 
 
 def _finish(
-    problem: Problem, options: SolverOptions, u: Tensor, solution: Solution
+    problem: Problem,
+    options: SolverOptions,
+    u: Tensor,
+    solution: Solution,
+    solver: Solver,
+    effort: SolverOptions,
+    C: Tensor | None,
 ) -> tuple[Tensor, Solution]:
-    """Solve the samples that have not converged with Newton's method."""
+    """Solve the samples that have not converged once more, with another effort."""
     rows = (~solution.converged).nonzero()[:, 0]
     rest = problem.columns(rows)
-    tight = replace(options, max_iter=50)
-    found, n_iter = newton(rest, tight)
-    found, finished = _measure(rest, tight, found, n_iter)
+    found, n_iter = solver(rest, effort, C)
+    found, finished = _measure(rest, options, found, n_iter)
     u = u.index_copy(2, rows, found)
     value = solution.value.index_copy(2, rows, finished.value)
     errors = (problem.sigma.value(problem.step(u)) - value).abs()

@@ -27,6 +27,9 @@ FIRST_STEPS, FIRST_INTERVAL = 100, 5
 """Steps at the start, and their interval: modules that merge early have to be seen
 before all have merged."""
 
+FIRST_CLIPS = 10
+"""Most clips of the blocks that a training starts with."""
+
 REFERENCE_SIZE = 50
 """Largest block that gets the optimiser's whole step. A step of Adam moves all weights
 by about the same amount, so that what it adds to a block's eigenvalues grows with its
@@ -83,7 +86,13 @@ class ModularOrganiser:
         self._step, self._labels, self._bridges = 0, None, None
         if self.penalty.prices_bridges_only:
             self._bridges = Bridges(W, self.tau, self.make_optimizer)
-        return self._look(W)
+        self._plan = self._look(W)
+        if self.stability is not None:
+            # One clip may not do: what it puts on the diagonal is dropped.
+            for _ in range(FIRST_CLIPS):
+                if not guard(W, self._plan, self.stability, self.margin):
+                    break
+        return self._plan
 
     def gradient(self) -> Gradient:
         """For which weights the next step needs a gradient."""
@@ -93,8 +102,13 @@ class ModularOrganiser:
 
     def before_step(self, grad: Tensor) -> None:
         """Take the gradient of the edges between modules away from the optimiser."""
-        if self._bridges is not None and self._step % BRIDGE_INTERVAL == 0:
+        if self._bridges is None:
+            return
+        if self._step % BRIDGE_INTERVAL == 0:
             self._bridges.take(grad)
+        elif self._plan is not None and not self._plan.is_modular:
+            # Such a plan has no gradient of the modules alone: it has that of all.
+            self._bridges.drop(grad)
 
     def step_scale(self) -> float:
         """Share of the learning rate that the node weights get."""
@@ -136,6 +150,9 @@ class ModularOrganiser:
 
     def finish(self, W: Tensor) -> Plan:
         """Fulfil the guarantee to the letter; `W` is changed in place."""
+        if self._bridges is not None and self._labels is not None:
+            mask = (W.abs() > self.tau).cpu().numpy()
+            self._bridges.hold(W, mask, self._admit(W, mask, self._labels))
         _, self._plan = settle(W, self.tau, self.stability, self.margin)
         return self._plan
 
@@ -228,6 +245,10 @@ class Bridges:
         """Keep the gradient of the bridges, and set it to zero in `grad`."""
         self._weights.grad = grad * self._is_bridge
         grad.sub_(self._weights.grad)
+
+    def drop(self, grad: Tensor) -> None:
+        """Set the gradient of the bridges to zero in `grad`."""
+        grad.masked_fill_(self._is_bridge, 0)
 
     def hold(self, W: Tensor, mask: np.ndarray, admitted: np.ndarray) -> None:
         """Put the bridges above the threshold that were not admitted back to it."""
