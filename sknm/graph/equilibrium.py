@@ -53,7 +53,7 @@ class Memory:
     reflections: dict[tuple, tuple[Tensor, int]] = field(default_factory=dict)
     iterations: dict[tuple[tuple, bool], int] = field(default_factory=dict)
     is_strained: bool = False
-    _plan: Plan | None = None
+    _plan: Plan | None = field(default=None, repr=False, compare=False)
 
     def attend(self, plan: Plan) -> None:
         """Begin a solve; forget the batches of former plans that `plan` lacks."""

@@ -311,7 +311,7 @@ def test_looks_bring_blocks_back_within_the_bound(stability):
     W = start_weights(gain=4.0)
     training = Training(make_organiser(None, stability=stability), W)
     assert largest_excess(training.plan, W, stability) < 1
-    W *= 1 + 3 * inside()
+    W *= 1 + inside()
     sizes = [largest_excess(training.plan, W, stability)]
     for _ in range(5):
         training.rest(FIRST_INTERVAL)
