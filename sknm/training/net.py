@@ -271,7 +271,16 @@ class TrainingNet(NeuralNet):
                     others["params"].append(p)
         options = self.get_params_for("optimizer")
         self.optimizer_ = self.optimizer(groups, lr=self.lr, **options)
+        if "optimizer_" not in self.cuda_dependent_attributes_:
+            # Skorch pickles these together, so that the optimiser's parameters still
+            # are the module's afterwards; it knows torch's own optimisers only.
+            self.cuda_dependent_attributes_ += ["optimizer_"]
         return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state; net and network draw from one generator again."""
+        super().__setstate__(state)
+        self.module_.generator = self.generator
 
     @staticmethod
     def _check_finite(loss: Tensor) -> None:
