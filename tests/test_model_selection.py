@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris, make_regression
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
@@ -38,8 +39,8 @@ def test_grid_search_over_the_parameters_of_the_method(iris):
     assert len(results["params"]) == 8
     assert np.isfinite(results["mean_test_score"]).all()
     # Each of the parameters reaches the network: no two candidates are the same.
-    logs = [search.estimator.set_params(**p).fit(X, y) for p in results["params"]]
-    assert len({log[-1].loss_ for log in logs}) == 8
+    fitted = [clone(search.estimator).set_params(**p) for p in results["params"]]
+    assert len({model.fit(X, y)[-1].loss_ for model in fitted}) == 8
     assert search.best_score_ > 0.85
     assert search.predict(X[:3]).dtype == y.dtype
     best = search.best_estimator_[-1]
@@ -61,8 +62,8 @@ def test_processes_find_what_one_process_finds(iris):
 
 def test_cross_validation_of_a_classifier(iris):
     X, y = iris
-    scores = cross_val_score(pipeline(), X, y, cv=3, error_score="raise")
-    assert scores.min() > 0.85
+    scores = cross_val_score(pipeline(max_iter=60), X, y, cv=3, error_score="raise")
+    assert scores.min() > 0.9
     probabilities = cross_val_predict(pipeline(), X, y, cv=3, method="predict_proba")
     assert probabilities.shape == (150, 3)
 

@@ -281,6 +281,10 @@ class TrainingNet(NeuralNet):
         """Take up a pickled state; net and network draw from one generator again."""
         super().__setstate__(state)
         self.module_.generator = self.generator
+        if isinstance(self.optimizer_, torch.optim.LBFGS):
+            # What torch leaves out of L-BFGS's pickle.
+            self.optimizer_._params = self.optimizer_.param_groups[0]["params"]
+            self.optimizer_._numel_cache = None
 
     @staticmethod
     def _check_finite(loss: Tensor) -> None:
