@@ -89,7 +89,7 @@ module_labels_ : ndarray of shape (n_nodes,)
 n_modules_ : int
     Number of modules.
 
-module_sizes_ : ndarray of shape (n_modules_,)
+module_sizes_ : ndarray of shape (n_modules,)
     Nodes of each module, in the order of the labels.
 
 module_history_ : list of dict
@@ -197,7 +197,7 @@ class NeuralModuleClassifier(
     the others makes the graph fall into modules that don't know of each other and
     are solved at the same time [1]_. Each solution is unique, and found [3]_.
 
-    Read more in the :ref:`User Guide <neural_modules>`.
+    Read more in the :ref:`User Guide <modules>`.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ class NeuralModuleRegressor(NeuralModuleMixin, GraphRegressor, NeuralModuleParam
     solved at the same time [1]_. Each solution is unique, and found [3]_. The squared
     error of the standardised targets is minimised; several targets are fitted at once.
 
-    Read more in the :ref:`User Guide <neural_modules>`.
+    Read more in the :ref:`User Guide <modules>`.
 
     Parameters
     ----------

@@ -150,7 +150,7 @@ SHARED_ATTRIBUTES = """
 n_features_in_ : int
     Number of features seen in ``fit``.
 
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (n_features,)
     Names of the features, if all of them are strings.
 
 n_iter_ : int
@@ -171,7 +171,7 @@ validation_scores_ : list of float or None
 device_ : str
     Where the model was fitted.
 
-input_weights_ : ndarray of shape (n_features_in_, n_nodes)
+input_weights_ : ndarray of shape (n_features, n_nodes)
     ``U``: edges from the features to the nodes.
 
 node_weights_ : ndarray of shape (n_nodes, n_nodes)
