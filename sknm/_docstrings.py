@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,12 +25,13 @@ def fill(**parts: str) -> Callable[[T], T]:
         Decorator for classes and functions.
     """
 
-    def decorate(thing: T) -> T:
-        doc = inspect.getdoc(thing)
-        if doc is not None:  # it is under python -OO
-            for name, text in parts.items():
-                doc = doc.replace("{" + name + "}", textwrap.dedent(text).strip("\n"))
-            thing.__doc__ = doc + "\n"
-        return thing
+    return partial(_filled, parts)
 
-    return decorate
+
+def _filled(parts: dict[str, str], thing: T) -> T:
+    doc = inspect.getdoc(thing)
+    if doc is not None:  # it is under python -OO
+        for name, text in parts.items():
+            doc = doc.replace("{" + name + "}", textwrap.dedent(text).strip("\n"))
+        thing.__doc__ = doc + "\n"
+    return thing

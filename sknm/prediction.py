@@ -30,7 +30,13 @@ class SolveStats:
     n_rows: int = 0
 
     def add(self, solution: Solution) -> None:
-        """Count one chunk of rows."""
+        """Count one chunk of rows.
+
+        Parameters
+        ----------
+        solution : Solution
+            Of the chunk.
+        """
         self.iterations = max(self.iterations, solution.n_iter)
         # Unlike Python's max, this lets a NaN through, whichever comes first.
         self.residual = float(np.maximum(self.residual, solution.residual))
@@ -38,7 +44,13 @@ class SolveStats:
         self.n_rows += len(solution.converged)
 
     def as_dict(self) -> dict[str, float]:
-        """Return what users get to see."""
+        """Return what users get to see.
+
+        Returns
+        -------
+        dict
+            "iterations", "residual" and "unconverged".
+        """
         return {
             "iterations": self.iterations,
             "residual": self.residual,

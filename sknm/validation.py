@@ -27,12 +27,34 @@ class Samples:
         return len(self.X)
 
     def table(self, device: str) -> Table:
-        """Return the rows as tensors."""
+        """Return the rows as tensors.
+
+        Parameters
+        ----------
+        device : str
+            Where the tensors are to be.
+
+        Returns
+        -------
+        Table
+            The rows.
+        """
         weights = None if self.weights is None else to_tensor(self.weights, device)
         return Table(to_tensor(self.X, device), to_tensor(self.y, device), weights)
 
     def take(self, rows: np.ndarray) -> Samples:
-        """Return some of the rows."""
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Which ones.
+
+        Returns
+        -------
+        Samples
+            These rows.
+        """
         weights = None if self.weights is None else self.weights[rows]
         return Samples(self.X[rows], self.y[rows], weights)
 
@@ -52,8 +74,10 @@ class Samples:
 
         Returns
         -------
-        training, validation : Samples
-            The two parts.
+        training : Samples
+            The larger part.
+        validation : Samples
+            The part set aside.
 
         Raises
         ------
@@ -92,8 +116,12 @@ def leave_out_unweighted(
 
     Returns
     -------
-    X, y, weights : ndarray
-        The rows that count.
+    X : ndarray of shape (n_kept, n_features)
+        Data of the rows that count.
+    y : ndarray of shape (n_kept,) or (n_kept, n_outputs)
+        Their targets.
+    weights : ndarray of shape (n_kept,) or None
+        Their weights.
 
     Raises
     ------
@@ -115,7 +143,7 @@ def leave_out_unweighted(
 def weighted_samples(
     X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
 ) -> Samples:
-    """Rows with weights of mean 1, in the precision of `X`.
+    """Make rows with weights of mean 1, in the precision of `X`.
 
     Parameters
     ----------
@@ -186,12 +214,36 @@ def draw_seed(random_state: Any) -> int:
 
 
 def to_tensor(array: np.ndarray, device: str | torch.device) -> Tensor:
-    """Put an array on a device, without a copy where torch can do without one."""
+    """Put an array on a device, without a copy where torch can do without one.
+
+    Parameters
+    ----------
+    array : ndarray
+        What to put there.
+    device : str or torch.device
+        Where.
+
+    Returns
+    -------
+    Tensor
+        May share the array's memory.
+    """
     if not array.flags.writeable:  # torch would warn: it can't protect the memory
         array = array.copy()
     return torch.as_tensor(array, device=device)
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
-    """Copy a tensor to an array of its own."""
+    """Copy a tensor to an array of its own.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        On any device.
+
+    Returns
+    -------
+    ndarray
+        Shares no memory with the tensor.
+    """
     return tensor.detach().cpu().numpy().copy()
