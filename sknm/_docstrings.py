@@ -24,7 +24,6 @@ def fill(**parts: str) -> Callable[[T], T]:
     callable
         Decorator for classes and functions.
     """
-
     return partial(_filled, parts)
 
 
