@@ -276,8 +276,9 @@ def test_class_weights_that_mean_nothing_are_refused(class_weight, message):
     ],
 )
 def test_unknown_option_is_named_with_what_is_allowed(estimator, method, name, value):
-    message = f"The '{name}' parameter of {estimator.__name__} must be .*Got {value!r} instead"
-    refuses(make(estimator, **{name: value}), message, X, Y, method=method)
+    model = make(estimator, **{name: value})
+    message = f"The '{name}' parameter of .* must be .* Got {value!r} instead"
+    refuses(model, message, X, Y, method=method)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0, None])
