@@ -124,7 +124,7 @@ class GraphClassifier(ClassifierMixin, ClassifierParameters, GraphEstimator):
             self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has one class only, {self.classes_[0]!r}; a classifier needs rows "
+                f"y has one class only, {self.classes_.tolist()[0]!r}; a classifier needs rows "
                 "of at least two classes."
             )
 

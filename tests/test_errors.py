@@ -95,7 +95,7 @@ def test_a_classifier_takes_one_column_of_labels():
 
 
 def test_one_class_is_named_with_the_remedy():
-    message = r"y has one class only, .*3.*; .* at least two classes"
+    message = r"y has one class only, 3; .* at least two classes"
     refuses(make(), message, X, np.full(40, 3))
     refuses(make(), r"y has one class only", X, Y, sample_weight=Y)
     refuses(make(), r"y has one class only", X, Y, classes=[1], method="partial_fit")

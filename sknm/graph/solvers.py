@@ -7,6 +7,7 @@ the pre-activation ``u = zW + a``, from which ``z = σ(u)`` and ``σ'(u)`` both 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,8 +16,11 @@ from torch import Tensor
 
 from sknm.graph.problem import Elementwise, Problem, Solution, SolverOptions
 
-DROP_OUT_SHARE = 0.7
-"""Share of open samples below which the settled ones drop out of the iteration."""
+DROP_OUT_SHARE = 0.2
+"""Share of open samples at which the settled ones drop out of the iteration."""
+
+USUAL_RATE = 0.45
+"""What an iteration of the splitting usually leaves of the error."""
 
 NEWTON_MEMORY = 2**24
 """Most elements that the Jacobians of one batch of Newton's method may have."""
@@ -102,37 +106,65 @@ def peaceman_rachford(
 def _split(
     sigma: Elementwise, beta: Tensor, C: Tensor, u: Tensor, options: SolverOptions
 ) -> tuple[Tensor, int]:
-    """``u <- C (2σ(u) - u) + beta``; samples that have settled drop out on the way."""
+    """``u <- C (2σ(u) - u) + beta`` until the step is small."""
+    if options.verify:
+        return _split_rows(sigma, beta, C, u, options)
     reflected = torch.empty_like(beta)
     buffers = torch.empty_like(beta), torch.empty_like(beta)
     for n_iter in range(1, options.max_iter + 1):
         previous = u
         sigma.reflect(previous, out=reflected)
         u = torch.baddbmm(beta, C, reflected, out=buffers[n_iter % 2])
-        if not _is_checked(n_iter, options):
-            continue
-        step = torch.sub(u, previous, out=reflected)
-        if not options.verify:
+        if _is_checked(n_iter, options):
+            step = torch.sub(u, previous, out=reflected)
             if _has_settled(step, u, options):
                 break
+    return u, n_iter
+
+
+def _split_rows(
+    sigma: Elementwise, beta: Tensor, C: Tensor, u: Tensor, options: SolverOptions
+) -> tuple[Tensor, int]:
+    """Iterate until every sample has settled; when most have, with the others only."""
+    reflected = torch.empty_like(beta)
+    buffers = torch.empty_like(beta), torch.empty_like(beta)
+    check = options.first_check
+    for n_iter in range(1, options.max_iter + 1):
+        previous = u
+        sigma.reflect(previous, out=reflected)
+        u = torch.baddbmm(beta, C, reflected, out=buffers[n_iter % 2])
+        if n_iter < check:
             continue
-        rest = _unsettled(step, u, options)
+        overshoot = _overshoot(torch.sub(u, previous, out=reflected), u, options)
+        rest = (overshoot > 1).nonzero()[:, 0]
         if not len(rest):
             break
-        if n_iter < options.max_iter and len(rest) < DROP_OUT_SHARE * u.shape[2]:
+        check = n_iter + _iterations_ahead(overshoot)
+        if n_iter < options.max_iter and len(rest) <= DROP_OUT_SHARE * u.shape[2]:
             index = (slice(None), slice(None), rest)
             further = replace(
-                options, max_iter=options.max_iter - n_iter, first_check=2
+                options, max_iter=options.max_iter - n_iter, first_check=check - n_iter
             )
-            settled, more = _split(sigma.rows(index), beta[index], C, u[index], further)
+            settled, more = _split_rows(
+                sigma.rows(index), beta[index], C, u[index], further
+            )
             return u.index_copy(2, rest, settled), n_iter + more
     return u, n_iter
 
 
-def _unsettled(step: Tensor, u: Tensor, options: SolverOptions) -> Tensor:
-    """Find the samples whose last step was too large."""
+def _overshoot(step: Tensor, u: Tensor, options: SolverOptions) -> Tensor:
+    """How many times too large the last step of each sample was."""
     allowed = options.atol + options.rtol * u.abs().amax((0, 1))
-    return (step.abs_().amax((0, 1)) > 0.5 * allowed).nonzero()[:, 0]
+    return step.abs_().amax((0, 1)) / allowed
+
+
+def _iterations_ahead(overshoot: Tensor) -> int:
+    """Guess when all but `DROP_OUT_SHARE` of the samples will have settled."""
+    k = max(1, int((1 - DROP_OUT_SHARE) * len(overshoot)))
+    excess = overshoot.kthvalue(k).values.item()
+    if not 1 < excess < float("inf"):
+        return 2
+    return max(2, math.ceil(math.log(excess) / -math.log(USUAL_RATE)))
 
 
 def picard(
@@ -361,8 +393,10 @@ def _measure(
     """One more evaluation, and the residual of what came before it."""
     z = problem.sigma.value(u)
     u = torch.baddbmm(problem.a, problem.W.mT, z)
+    allowed = options.atol + options.rtol * torch.maximum(
+        z.amax((0, 1)), -z.amin((0, 1))
+    )
     errors = problem.sigma.value(u).sub_(z).abs_().amax((0, 1))
-    allowed = options.atol + options.rtol * z.abs().amax((0, 1))
     converged = errors <= allowed
     residual = errors.max().item() if len(errors) else 0.0
     return u, Solution(z, converged, n_iter, residual)
@@ -400,7 +434,7 @@ def _is_checked(n_iter: int, options: SolverOptions) -> bool:
 
 def _has_settled(step: Tensor, u: Tensor, options: SolverOptions) -> bool:
     if options.verify:
-        return not len(_unsettled(step, u, options))
+        return not bool((_overshoot(step, u, options) > 1).any())
     step, u = step.reshape(-1), u.reshape(-1)
     allowed = options.rtol**2 * torch.dot(u, u).item()
     return torch.dot(step, step).item() <= allowed < float("inf")
