@@ -99,7 +99,7 @@ def compute(
     """
     stats, parts = SolveStats(), []
     rows = X if isinstance(X, Tensor) else to_tensor(X, "cpu")
-    prepared: Prepared = {}
+    prepared = Prepared()
     with network.at_work(n_jobs):
         for chunk in rows.split(max(128, CHUNK_ELEMENTS // network.n_nodes // 64 * 64)):
             solution = network.solve(chunk.to(network.device), prepared)

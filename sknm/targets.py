@@ -123,9 +123,10 @@ class GraphClassifier(ClassifierMixin, ClassifierParameters, GraphEstimator):
         if self.classes_ is None:
             self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
+            (only,) = self.classes_.tolist()
             raise ValueError(
-                f"y has one class only, {self.classes_.tolist()[0]!r}; a classifier needs rows "
-                "of at least two classes."
+                f"y has one class only, {only!r}; a classifier needs rows of at least "
+                "two classes."
             )
 
     def _transform(self, y: np.ndarray) -> np.ndarray:

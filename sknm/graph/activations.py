@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -62,7 +63,10 @@ class Gate:
 
     def __init__(self, slope: Tensor) -> None:
         self._slope = slope
-        self._reflection = torch.add(slope, slope).sub_(1)
+
+    @cached_property
+    def _reflection(self) -> Tensor:
+        return torch.add(self._slope, self._slope).sub_(1)
 
     def value(self, v: Tensor) -> Tensor:
         """``D ∘ v``."""

@@ -21,6 +21,7 @@ from sknm.graph.parallel import Workers
 from sknm.graph.plan import Batch, Plan
 from sknm.graph.problem import Elementwise, Problem, Solution, SolverOptions
 from sknm.graph.solvers import refine_reflection, reflection
+from sknm.graph.substitution import Joins
 from sknm.graph.topology import Topology
 
 REFRESH_INTERVAL = 20
@@ -30,7 +31,30 @@ LARGEST_DEFECT = 0.2
 """Root mean square row norm of the defect up to which a reflection is only refined."""
 
 Gradient = Literal["edges", "modules", "all"]
-Prepared = dict[tuple, tuple[Tensor, Tensor | None]]
+
+
+@dataclass
+class Prepared:
+    """What several solves with the same weights have in common.
+
+    Attributes
+    ----------
+    blocks : dict of tuple to (Tensor, Tensor or None)
+        Weights of each batch, and their reflection if the solver needs it.
+    joins : Joins or None
+        Weights of the edges that lead out of strong components.
+    """
+
+    blocks: dict[tuple, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    joins: Joins | None = None
+
+    def turn_round(self) -> Prepared:
+        """Make the same for the adjoint system."""
+        blocks = {
+            key: (W.mT, None if C is None else C.mT)
+            for key, (W, C) in self.blocks.items()
+        }
+        return Prepared(blocks, self.joins and self.joins.turn_round())
 
 
 @dataclass
@@ -128,8 +152,8 @@ def solve(
 
     workers : Workers, optional
         Threads that share the blocks of each stage.
-    prepared : dict, optional
-        Empty before the first of several solves with the same weights; holds what the
+    prepared : Prepared, optional
+        New before the first of several solves with the same weights; holds what the
         others need not compute again.
 
     Returns
@@ -176,9 +200,10 @@ class _Equilibrium(torch.autograd.Function):
 def _weight_gradient(forward: _Pass, adjoint: _Pass, gradient: Gradient) -> Tensor:
     """``dW = zᵀ δ`` (NM eq. 3), for the weights that `gradient` names."""
     plan, z, delta = forward.plan, forward.found.value, adjoint.found.value
+    if gradient == "edges" and not plan.is_modular:
+        return _gradient_by_stage(plan, plan.arrange(z), plan.arrange(delta))
     if gradient == "all" or not plan.is_modular:
-        dW = z @ delta.t()
-        return dW.mul_(plan.mask) if gradient == "edges" else dW.fill_diagonal_(0)
+        return (z @ delta.t()).fill_diagonal_(0)
     dW = z.new_zeros(len(z), len(z))
     for batch in plan.batches:
         pairs = forward.blocks[batch.key] @ adjoint.blocks[batch.key].mT
@@ -186,6 +211,16 @@ def _weight_gradient(forward: _Pass, adjoint: _Pass, gradient: Gradient) -> Tens
             pairs = pairs * batch.edges
         batch.scatter_pairs(pairs, dW)
     return dW.fill_diagonal_(0)
+
+
+def _gradient_by_stage(plan: Plan, z: Tensor, delta: Tensor) -> Tensor:
+    """Multiply only what can have edges: the nodes up to each stage with its own."""
+    dW = z.new_zeros(len(z), len(z))
+    for stage in plan.stages:
+        into = stage.places
+        for rows in (stage.sources, into):
+            dW[rows, into] = z[rows] @ delta[into].t()
+    return plan.restore_pairs(dW).mul_(plan.mask)
 
 
 class _Pass:
@@ -218,8 +253,7 @@ class _Pass:
         # Of nodes on no cycle, and of each batch: pre-activations, then slopes.
         self._loose: dict[int, Tensor] = {}
         self._tied: dict[tuple, Tensor] = {}
-        # Weights of each batch, and their reflection if the solver needs it.
-        self.prepared: Prepared = {}
+        self.prepared = Prepared()
 
     def turn_round(self) -> _Pass:
         """Make the way back: slopes at the solution, and the weights transposed."""
@@ -227,10 +261,7 @@ class _Pass:
         back.is_adjoint = True
         back._loose = {k: self.sigma.slope(u) for k, u in self._loose.items()}
         back._tied = {key: self.sigma.slope(u) for key, u in self._tied.items()}
-        back.prepared = {
-            key: (W.mT, None if C is None else C.mT)
-            for key, (W, C) in self.prepared.items()
-        }
+        back.prepared = self.prepared.turn_round()
         return back
 
     def run(self, x: Tensor, W: Tensor) -> Tensor:
@@ -244,31 +275,36 @@ class _Pass:
         return self.found.value
 
     def _run_stages(self, x: Tensor, W: Tensor) -> Solution:
-        x = x.clone(memory_format=torch.contiguous_format)
-        z = torch.zeros_like(x)
+        plan = self.plan
+        x = plan.arrange(x)
+        z = torch.zeros_like(x, memory_format=torch.contiguous_format)
         found = Solution(z, x.new_ones(x.shape[1], dtype=torch.bool), 0, 0.0)
-        stages = list(enumerate(self.plan.stages))
-        if len(stages) > 1:
-            W = W * (self.plan.mask.t() if self.is_adjoint else self.plan.mask)
+        joins = self._joins(W)
+        stages = list(enumerate(plan.stages))
         for k, stage in reversed(stages) if self.is_adjoint else stages:
-            sources = stage.targets if self.is_adjoint else stage.sources
-            if len(sources):
-                joining = W[sources[:, None], stage.nodes]
-                x[stage.nodes] += joining.t() @ z[sources]
-            if len(stage.acyclic):
-                z[stage.acyclic] = self._evaluate(k, x[stage.acyclic])
+            entering = x if joins is None else joins.enter(k, x, z)
+            n_acyclic = stage.acyclic.stop - stage.acyclic.start
+            if n_acyclic:
+                z[stage.acyclic] = self._substitute(k, joins, entering[:n_acyclic])
             for batch in stage.batches:
-                solution = self._solve_batch(batch, x, W)
-                batch.scatter(solution.value, z)
+                solution = self._solve_batch(batch, entering, W)
+                batch.scatter(solution.value, z[stage.places])
                 found = _worse_of(found, solution)
-        return found
+        return replace(found, value=plan.restore(z))
 
-    def _evaluate(self, k: int, x: Tensor) -> Tensor:
-        """Values of the nodes on no cycle of stage k."""
-        if self.is_adjoint:
-            return self._loose[k] * x
-        self._loose[k] = x
-        return self.sigma.value(x)
+    def _joins(self, W: Tensor) -> Joins | None:
+        if self.prepared.joins is None and not self.plan.is_modular:
+            self.prepared.joins = Joins.of(self.plan, W)
+        return self.prepared.joins
+
+    def _substitute(self, k: int, joins: Joins | None, x: Tensor) -> Tensor:
+        sigma = Gate(self._loose[k]) if self.is_adjoint else self.sigma
+        u, z = x, sigma.value(x)
+        if joins is not None:
+            u, z = joins.substitute(k, sigma, x)
+        if not self.is_adjoint:
+            self._loose[k] = u
+        return z
 
     def _solve_batch(self, batch: Batch, x: Tensor, W: Tensor) -> Solution:
         sigma: Elementwise = self.sigma
@@ -290,10 +326,11 @@ class _Pass:
 
     def _weights_of(self, batch: Batch, W: Tensor) -> tuple[Tensor, Tensor | None]:
         """Look up or prepare what the solves of `batch` need."""
-        if batch.key not in self.prepared:
+        known = self.prepared.blocks
+        if batch.key not in known:
             blocks = batch.weights(W)
-            self.prepared[batch.key] = blocks, self._reflection(batch, blocks)
-        return self.prepared[batch.key]
+            known[batch.key] = blocks, self._reflection(batch, blocks)
+        return known[batch.key]
 
     def _reflection(self, batch: Batch, blocks: Tensor) -> Tensor | None:
         if self.options.name not in ("auto", "peaceman_rachford"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -9,6 +10,10 @@ import torch
 from torch import Tensor
 
 from sknm.graph.topology import Stage, Topology
+
+STAGE_NODES = 32
+"""Most nodes of levels without cycles that are joined to one stage: a stage costs
+one product with what comes before, and as many small ones as it has levels."""
 
 
 class Batch:
@@ -22,6 +27,8 @@ class Batch:
         The graph.
     like : Tensor
         A tensor of the device and floating type of the solve.
+    start : int
+        Place of the first of these nodes among those of its stage; the others follow.
 
     Attributes
     ----------
@@ -33,30 +40,36 @@ class Batch:
         Equal for batches of the same nodes.
     """
 
-    def __init__(self, nodes: np.ndarray, topology: Topology, like: Tensor) -> None:
+    def __init__(
+        self, nodes: np.ndarray, topology: Topology, like: Tensor, start: int
+    ) -> None:
         self.shape = nodes.shape
+        present = nodes >= 0
+        self._places = slice(start, start + int(present.sum()))
         self.key = (nodes.shape, nodes.tobytes())
         in_order = nodes.size == topology.n_nodes and bool(
             (nodes.ravel() == np.arange(topology.n_nodes)).all()
         )
         self.is_whole = in_order
-        self._present = None if (nodes >= 0).all() else _to(nodes >= 0, like)
+        self._present = None if present.all() else _to(present, like)
         self._index = _to(nodes.clip(0), like)
         self.edges = _to(topology.block_masks(nodes), like).to(like.dtype)
 
     def gather(self, x: Tensor) -> Tensor:
-        """Rows of `x` (n_nodes, n_samples) as (n_blocks, block_size, n_samples)."""
-        if self.is_whole:
-            return x.reshape(*self.shape, -1)
-        blocks = x[self._index]
-        return blocks if self._present is None else blocks * self._present[:, :, None]
+        """Rows of `x`, which are those of the stage, as blocks."""
+        rows = x[self._places]
+        if self._present is None:
+            return rows.reshape(*self.shape, -1)
+        blocks = x.new_zeros(*self.shape, x.shape[1])
+        blocks[self._present] = rows
+        return blocks
 
     def scatter(self, blocks: Tensor, out: Tensor) -> None:
-        """Write (n_blocks, block_size, n_samples) to the rows of `out`."""
+        """Write blocks to the rows of `out`, which are those of the stage."""
         if self._present is None:
-            out[self._index] = blocks
+            out[self._places] = blocks.flatten(0, 1)
         else:
-            out[self._index[self._present]] = blocks[self._present]
+            out[self._places] = blocks[self._present]
 
     def weights(self, W: Tensor) -> Tensor:
         """Take out the edges of each block, (n_blocks, block_size, block_size)."""
@@ -88,12 +101,14 @@ class Batch:
 
 
 class PlannedStage:
-    """One level of the graph, with what enters and leaves it.
+    """Levels of the graph that are evaluated together, side by side in the plan.
 
     Parameters
     ----------
-    stage : Stage
-        The nodes of the level.
+    levels : list of Stage
+        The levels; all but a single one have no cyclic component.
+    start : int
+        Place of its first node in the order of the plan.
     topology : Topology
         The graph.
     like : Tensor
@@ -101,29 +116,44 @@ class PlannedStage:
 
     Attributes
     ----------
-    nodes : Tensor of shape (n_stage_nodes,)
-        All nodes of the stage.
-    sources, targets : Tensor of shape (n_sources,) and (n_targets,)
-        Nodes of other stages with edges into and out of this one.
-    acyclic : Tensor of shape (n_acyclic,)
-        Its nodes on no cycle.
+    nodes : ndarray of shape (n_stage_nodes,)
+        All nodes, in the order of the plan.
+    places : slice
+        Where they are in that order.
+    acyclic : slice
+        Where the nodes on no cycle are; they come first.
+    depth : int
+        Substitutions after which these have their exact values.
     batches : list of Batch
-        Its cyclic components.
+        The cyclic components.
+    sources, targets : slice
+        Where the nodes before and after this stage are that have edges into and out
+        of it.
     """
 
-    def __init__(self, stage: Stage, topology: Topology, like: Tensor) -> None:
-        self.nodes = _to(stage.nodes, like)
-        self.acyclic = _to(stage.acyclic, like)
-        self.batches = [Batch(nodes, topology, like) for nodes in stage.blocks]
-        self.sources = self.targets = self.nodes[:0]
-        if len(stage.nodes) == topology.n_nodes:
-            return
-        inside = np.zeros(topology.n_nodes, dtype=bool)
-        inside[stage.nodes] = True
-        sources = np.unique(topology.edges_T[stage.nodes].indices)
-        targets = np.unique(topology.edges[stage.nodes].indices)
-        self.sources = _to(sources[~inside[sources]], like)
-        self.targets = _to(targets[~inside[targets]], like)
+    def __init__(
+        self, levels: list[Stage], start: int, topology: Topology, like: Tensor
+    ) -> None:
+        blocks = [nodes for level in levels for nodes in level.blocks]
+        acyclic = [level.acyclic for level in levels]
+        parts = [*acyclic, *(nodes[nodes >= 0] for nodes in blocks)]
+        self.nodes = np.concatenate(parts)
+        self.places = slice(start, start + len(self.nodes))
+        self.acyclic = slice(start, start + sum(map(len, acyclic)))
+        self.depth = len(levels)
+        self.batches = []
+        place = self.acyclic.stop - start
+        for nodes in blocks:
+            self.batches.append(Batch(nodes, topology, like, place))
+            place += int((nodes >= 0).sum())
+        self.sources = self.targets = slice(0, 0)
+
+    def connect(self, topology: Topology, place_of: np.ndarray) -> None:
+        """Find `sources` and `targets`, where each node has its place."""
+        sources = place_of[np.unique(topology.edges_T[self.nodes].indices)]
+        targets = place_of[np.unique(topology.edges[self.nodes].indices)]
+        self.sources = _span(sources[sources < self.places.start])
+        self.targets = _span(targets[targets >= self.places.stop])
 
 
 class Plan:
@@ -135,6 +165,9 @@ class Plan:
         The graph.
     like : Tensor
         A tensor of the device and floating type of the solve.
+    is_sparse : bool, default=False
+        Whether edges between stages are multiplied one by one where few of them
+        exist. It pays for predictions, which prepare their weights once.
 
     Attributes
     ----------
@@ -142,12 +175,30 @@ class Plan:
         The graph.
     stages : list of PlannedStage
         In the order of substitution.
+    order : Tensor of int of shape (n_nodes,) or None
+        The nodes in the order of the stages; None if that is their own order.
     """
 
-    def __init__(self, topology: Topology, like: Tensor) -> None:
+    def __init__(
+        self, topology: Topology, like: Tensor, is_sparse: bool = False
+    ) -> None:
         self.topology = topology
+        self.is_sparse = is_sparse
         self._like = like.new_empty(0)
-        self.stages = [PlannedStage(s, topology, like) for s in topology.stages]
+        self.stages: list[PlannedStage] = []
+        start = 0
+        for levels in _grouped(topology.stages):
+            self.stages.append(PlannedStage(levels, start, topology, like))
+            start = self.stages[-1].places.stop
+        order = np.concatenate([np.arange(0), *(s.nodes for s in self.stages)])
+        place_of = np.empty_like(order)
+        place_of[order] = np.arange(len(order))
+        if len(self.stages) > 1:
+            for stage in self.stages:
+                stage.connect(topology, place_of)
+        in_order = bool((np.diff(order) > 0).all())
+        self.order = None if in_order else _to(order, like)
+        self._place_of = None if in_order else _to(place_of, like)
 
     @property
     def batches(self) -> list[Batch]:
@@ -156,8 +207,8 @@ class Plan:
 
     @property
     def is_modular(self) -> bool:
-        """Whether no edge leads from one cyclic component to another node."""
-        return len(self.stages) <= 1
+        """Whether no edge leads out of a strong component: the order is all one."""
+        return len(self.stages) < 2 and all(stage.depth < 2 for stage in self.stages)
 
     @cached_property
     def whole(self) -> Batch | None:
@@ -171,6 +222,45 @@ class Plan:
     def mask(self) -> Tensor:
         """1 where there is an edge, else 0; (n_nodes, n_nodes)."""
         return _to(self.topology.to_dense(), self._like).to(self._like.dtype)
+
+    def arrange(self, x: Tensor) -> Tensor:
+        """Bring the rows of `x` (n_nodes, …) into the order of the plan."""
+        return x if self.order is None else x[self.order]
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Bring rows in the order of the plan into that of the nodes."""
+        return x if self._place_of is None else x[self._place_of]
+
+    def arrange_pairs(self, W: Tensor) -> Tensor:
+        """Bring rows and columns of `W` (n_nodes, n_nodes) into the plan's order."""
+        return W if self.order is None else W[self.order[:, None], self.order]
+
+    def restore_pairs(self, W: Tensor) -> Tensor:
+        """Bring rows and columns in the plan's order into that of the nodes."""
+        places = self._place_of
+        return W if places is None else W[places[:, None], places]
+
+
+def _grouped(levels: list[Stage]) -> Iterator[list[Stage]]:
+    """Join consecutive levels without cycles until they have `STAGE_NODES` nodes."""
+    waiting: list[Stage] = []
+    for level in levels:
+        size = sum(len(stage.acyclic) for stage in waiting)
+        if waiting and (level.blocks or size + len(level.acyclic) > STAGE_NODES):
+            yield waiting
+            waiting = []
+        if level.blocks:
+            yield [level]
+        else:
+            waiting.append(level)
+    if waiting:
+        yield waiting
+
+
+def _span(places: np.ndarray) -> slice:
+    if not len(places):
+        return slice(0, 0)
+    return slice(int(places.min()), int(places.max()) + 1)
 
 
 def _to(array: np.ndarray, like: Tensor) -> Tensor:

@@ -20,6 +20,10 @@ PADDING_WASTE = 1.25
 """Cyclic components share a batch when the largest has at most this many times the
 nodes of the smallest: beyond, padding costs more than a second batch."""
 
+MANY_LEVELS = 32
+"""Levels of a graph from which on it is walked through node by node: taking off one
+level looks at all edges that are left."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -296,7 +300,7 @@ def _peel(source: np.ndarray, target: np.ndarray, n: int) -> np.ndarray:
     between = source != target
     source, target = source[between], target[between]
     levels = np.zeros(n, dtype=np.intp)
-    for _ in range(n):
+    for _ in range(MANY_LEVELS):
         if not len(source):
             return levels
         waiting = np.zeros(n, dtype=bool)
@@ -304,6 +308,21 @@ def _peel(source: np.ndarray, target: np.ndarray, n: int) -> np.ndarray:
         levels[waiting] += 1
         keep = waiting[source]
         source, target = source[keep], target[keep]
+    return _walk(source, target, levels)
+
+
+def _walk(source: np.ndarray, target: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Go on from `levels` node by node, each when all that leads to it is known."""
+    n = len(levels)
+    edges = sparse.csr_array((np.ones(len(source), bool), (source, target)), (n, n))
+    n_waiting = np.bincount(target, minlength=n)
+    ready = [int(k) for k in np.unique(source) if not n_waiting[k]]
+    while ready:
+        k = ready.pop()
+        to = edges.indices[edges.indptr[k] : edges.indptr[k + 1]]
+        levels[to] = np.maximum(levels[to], levels[k] + 1)
+        n_waiting[to] -= 1
+        ready += to[n_waiting[to] == 0].tolist()
     return levels
 
 

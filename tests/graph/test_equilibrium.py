@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from sknm.graph.activations import ACTIVATIONS
-from sknm.graph.equilibrium import solve
+from sknm.graph.equilibrium import Prepared, solve
 from sknm.graph.plan import Plan
 from sknm.graph.solvers import SolverOptions
 from sknm.graph.topology import Topology
@@ -104,12 +104,12 @@ def test_weights_prepared_by_one_solve_serve_the_next(
     topology, make_weights, make_inputs
 ):
     W = make_weights(topology)
-    plan, prepared = Plan(topology, W), {}
+    plan, prepared = Plan(topology, W), Prepared()
     for seed in range(3):
         a = make_inputs(topology.n_nodes, seed=seed)
         found = solve(a, W, plan, prepared=prepared).value
         assert torch.equal(found, solve(a, W, plan).value)
-    assert set(prepared) == {batch.key for batch in plan.batches}
+    assert set(prepared.blocks) == {batch.key for batch in plan.batches}
 
 
 def test_arguments_are_not_changed(topology, make_weights, make_inputs):

@@ -23,11 +23,31 @@ def test_blocks_hold_the_weights_of_their_edges(topology, W):
     assert torch.equal(seen, W * torch.from_numpy(topology.to_dense()) * inside)
 
 
+def test_order_puts_each_node_in_one_stage(topology, W):
+    plan = Plan(topology, W)
+    nodes = np.concatenate([np.arange(0), *(stage.nodes for stage in plan.stages)])
+    assert sorted(nodes) == list(range(topology.n_nodes))
+    place = np.argsort(nodes)
+    source, target = topology.edges.nonzero()
+    between = topology.strong_labels[source] != topology.strong_labels[target]
+    assert (place[source] < place[target])[between].all()
+
+
+def test_order_can_be_undone(topology, W):
+    plan = Plan(topology, W)
+    assert torch.equal(plan.restore(plan.arrange(W)), W)
+    assert torch.equal(plan.restore_pairs(plan.arrange_pairs(W)), W)
+
+
 def test_scatter_undoes_gather(topology, W, make_inputs):
+    plan = Plan(topology, W)
     x = make_inputs(5, topology.n_nodes)
-    found = torch.full_like(x, 7)
-    for batch in Plan(topology, W).batches:
-        batch.scatter(batch.gather(x), found)
+    ordered, found = plan.arrange(x), torch.full_like(x, 7)
+    for stage in plan.stages:
+        for batch in stage.batches:
+            blocks = batch.gather(ordered[stage.places])
+            batch.scatter(blocks, found[stage.places])
+    found = plan.restore(found)
     cyclic = np.concatenate([*topology.cyclic_components, []]).astype(int)
     expected = torch.full_like(x, 7)
     expected[cyclic] = x[cyclic]
@@ -52,15 +72,31 @@ def test_padding_enters_a_solve_as_zero(make_inputs):
     assert batch.edges[0, 4:].sum() == batch.edges[0, :, 4:].sum() == 0
 
 
-def test_stages_know_what_enters_and_leaves_them(topology, W):
-    mask = topology.to_dense()
-    for stage in Plan(topology, W).stages:
-        nodes = stage.nodes.numpy()
-        outside = np.setdiff1d(np.arange(topology.n_nodes), nodes)
-        sources = outside[mask[np.ix_(outside, nodes)].any(1)]
-        targets = outside[mask[np.ix_(nodes, outside)].any(0)]
-        assert stage.sources.tolist() == sources.tolist()
-        assert stage.targets.tolist() == targets.tolist()
+def test_stages_span_what_enters_and_leaves_them(topology, W):
+    plan = Plan(topology, W)
+    nodes = np.concatenate([np.arange(0), *(stage.nodes for stage in plan.stages)])
+    mask = topology.to_dense()[np.ix_(nodes, nodes)]
+    for stage in plan.stages:
+        start, stop = stage.places.start, stage.places.stop
+        entering = np.flatnonzero(mask[:start, start:stop].any(1))
+        leaving = np.flatnonzero(mask[start:stop, stop:].any(0)) + stop
+        for places, found in (entering, stage.sources), (leaving, stage.targets):
+            expected = (places[0], places[-1] + 1) if len(places) else (0, 0)
+            assert (found.start, found.stop) == expected
+
+
+@pytest.mark.parametrize(
+    ("topology", "depths"),
+    [
+        (Topology.triangular(70), [32, 32, 6]),
+        (Topology.layered([40, 40, 10]), [1, 1, 1]),
+        (Topology.layered([20, 10, 20, 10]), [2, 2]),
+        (Topology.modular([1] * 50), [1]),
+    ],
+)
+def test_levels_without_cycles_are_joined_to_stages(topology, depths):
+    stages = Plan(topology, torch.zeros(1)).stages
+    assert [stage.depth for stage in stages] == depths
 
 
 def test_plan_is_modular_when_no_edge_joins_components(topology, W):
