@@ -3,21 +3,27 @@
 from importlib import import_module
 from importlib.metadata import version
 
-__all__ = ["NeuralModuleClassifier", "NeuralModuleRegressor"]
-
 __version__ = version("sknm")
 
 _HOMES = {
-    "NeuralModuleClassifier": "sknm.neural_module",
-    "NeuralModuleRegressor": "sknm.neural_module",
+    "DAGClassifier": "baselines",
+    "DAGRegressor": "baselines",
+    "FeedForwardClassifier": "baselines",
+    "FeedForwardRegressor": "baselines",
+    "FreeNetClassifier": "freenet",
+    "FreeNetRegressor": "freenet",
+    "NeuralModuleClassifier": "neural_module",
+    "NeuralModuleRegressor": "neural_module",
 }
+
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> type:
     """Import an estimator when it is first asked for: torch and skorch take a while."""
     if name not in _HOMES:
         raise AttributeError(f"module 'sknm' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"sknm.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

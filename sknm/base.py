@@ -6,7 +6,7 @@ import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from sknm.graph.equilibrium import Memory
+from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
 from sknm.parameters import SharedParameters
 from sknm.prediction import compute
@@ -52,7 +53,7 @@ class GraphEstimator(SharedParameters, BaseEstimator):
         """Draw ``W`` before training, (n_nodes, n_nodes)."""
 
     @abstractmethod
-    def _make_organiser(self) -> Any:
+    def _make_organiser(self, generator: torch.Generator) -> Any:
         """Make what changes the topology while training."""
 
     @abstractmethod
@@ -75,8 +76,22 @@ class GraphEstimator(SharedParameters, BaseEstimator):
     def _score_outputs(self, y: np.ndarray, outputs: np.ndarray) -> float:
         """Score raw outputs against encoded targets; larger is better."""
 
+    _input_gain: ClassVar[float] = 0.5
+    """Standard deviation of what enters a node from standardised inputs at first."""
+
     def _solver_name(self) -> str:
         return "auto"
+
+    def _n_nodes(self) -> int:
+        return self.n_nodes
+
+    def _n_inlets(self) -> int:
+        """Count the nodes, from the first on, that receive the inputs."""
+        return self._n_nodes()
+
+    def _n_outlets(self) -> int:
+        """Count the nodes, up to the last, that are read."""
+        return self._n_nodes()
 
     def _check_parameters(self) -> None:
         """Raise for combinations of parameters that can't work."""
@@ -185,6 +200,7 @@ default=None
         network = self.net_.module_
         with torch.no_grad():
             network.node_weights.mul_(network.plan.mask)
+            network.plan = Plan(network.plan.topology, network.node_weights, True)
         self.net_.initialize_optimizer()
         return self
 
@@ -241,9 +257,9 @@ default=None
         """Make the net, or make sure that the one there is can go on."""
         if first:
             self._build(samples, batch_size)
-        elif self.net_.module_.n_nodes != self.n_nodes:
+        elif self.net_.module_.n_nodes != self._n_nodes():
             raise ValueError(
-                f"n_nodes={self.n_nodes}, but the fitted network has "
+                f"n_nodes={self._n_nodes()}, but the fitted network has "
                 f"{self.net_.module_.n_nodes} nodes and is to go on; set "
                 "warm_start=False and call fit to start anew."
             )
@@ -273,20 +289,19 @@ default=None
         self.net_ = build_net(
             network.to(self.device_),
             self._make_criterion(),
-            self._make_organiser(),
+            self._make_organiser(generator),
             generator,
             options,
         )
         self.validation_scores_: list[float] | None = None
 
     def _draw_weights(self, samples: Samples, generator: torch.Generator) -> Weights:
-        d, n, c = samples.X.shape[1], self.n_nodes, self._n_outputs()
-        drawn = Weights(
-            torch.randn(d, n, generator=generator) * (0.5 / d**0.5),
-            self._draw_node_weights(generator),
-            torch.empty(n).uniform_(-0.1, 0.1, generator=generator),
-            torch.randn(n, c, generator=generator) / n**0.5,
-            torch.zeros(c),
+        drawn = Weights.draw(
+            self._draw_node_weights,
+            (samples.X.shape[1], self._n_inlets()),
+            (self._n_outlets(), self._n_outputs()),
+            self._input_gain,
+            generator,
         )
         return drawn.to(to_tensor(samples.X[:0], "cpu").dtype)
 
@@ -324,6 +339,7 @@ default=None
             self.tol,
             self.n_iter_no_change,
             int(self.verbose),
+            n_epochs if one_cycle else None,
         )
         table = samples.table(self.device_)
         with self.net_.module_.at_work(self.n_jobs):
@@ -375,10 +391,13 @@ default=None
 
     def _set_weights(self, network: GraphNetwork) -> None:
         self.topology_ = network.plan.topology
-        self.input_weights_ = to_numpy(network.input_weights)
+        n_before = network.n_nodes - len(network.output_weights)
+        n_after = network.n_nodes - network.input_weights.shape[1]
+        U, V = to_numpy(network.input_weights), to_numpy(network.output_weights)
+        self.input_weights_ = np.pad(U, ((0, 0), (0, n_after)))
         self.node_weights_ = to_numpy(network.node_weights * network.plan.mask)
         self.node_biases_ = to_numpy(network.node_biases)
-        self.output_weights_ = to_numpy(network.output_weights)
+        self.output_weights_ = np.pad(V, ((n_before, 0), (0, 0)))
         self.output_biases_ = to_numpy(network.output_biases)
 
     def _set_curves(self, net: TrainingNet, monitor: Monitor) -> None:

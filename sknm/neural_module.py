@@ -171,7 +171,7 @@ class NeuralModuleMixin:
             sizes = module_sizes(self.n_nodes, self.module_size)
         return draw_weights(sizes, self.tau, 1.0, generator)
 
-    def _make_organiser(self) -> ModularOrganiser:
+    def _make_organiser(self, generator: torch.Generator) -> ModularOrganiser:
         penalty = ModulePenalty(self.penalty, self.lambda_NM, self.norm, self.measure)
         return ModularOrganiser(
             self.tau, penalty, self.connection, self.stability, self.margin, AdamW

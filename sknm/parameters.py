@@ -136,6 +136,11 @@ verbose : int, default=0
     Whether to print a line per epoch.
 """
 
+ACYCLIC_PARAMETERS = SHARED_PARAMETERS.replace(
+    '"identity"}', '"identity", "squared_relu"}'
+)
+"""The same for graphs without cycles, which need no guarantee."""
+
 CLASSIFIER_PARAMETERS = """
 label_smoothing : float, default=0.1
     Share of a target's probability that is spread over all classes. It makes

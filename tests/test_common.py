@@ -13,9 +13,16 @@ from sklearn.utils.estimator_checks import (
 import sknm
 
 # The registry: every public estimator, small enough for hundreds of fits.
+SMALL = {"n_nodes": 20, "max_iter": 20}
 ESTIMATORS = [
-    sknm.NeuralModuleClassifier(n_nodes=20, module_size=10, max_iter=20),
-    sknm.NeuralModuleRegressor(n_nodes=20, module_size=10, max_iter=20),
+    sknm.DAGClassifier(**SMALL),
+    sknm.DAGRegressor(**SMALL),
+    sknm.FeedForwardClassifier(hidden_layer_sizes=(20, 10), max_iter=20),
+    sknm.FeedForwardRegressor(hidden_layer_sizes=(20, 10), max_iter=20),
+    sknm.FreeNetClassifier(**SMALL),
+    sknm.FreeNetRegressor(**SMALL),
+    sknm.NeuralModuleClassifier(**SMALL, module_size=10),
+    sknm.NeuralModuleRegressor(**SMALL, module_size=10),
 ]
 
 # Number of checks by minor version of scikit-learn: for a classifier, for a regressor.

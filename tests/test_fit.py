@@ -174,7 +174,7 @@ def test_validation_data_are_watched_without_being_used(data, estimator, dtype):
     assert_same_model(watched, make(estimator, max_iter=12).fit(X, y))
     assert len(watched.validation_scores_) == 12
     score = watched.score(X_val, y_val)
-    assert watched.validation_scores_[-1] == pytest.approx(score, rel=1e-6)
+    assert watched.validation_scores_[-1] == pytest.approx(score, rel=1e-6, abs=1e-6)
 
 
 def test_no_validation_data_no_scores(data):

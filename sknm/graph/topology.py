@@ -220,6 +220,11 @@ class Topology:
         """
         return np.bincount(self.labels(connection))
 
+    @cached_property
+    def in_degrees(self) -> np.ndarray:
+        """Number of edges into each node."""
+        return np.bincount(self.edges.indices, minlength=self.n_nodes)
+
     @property
     def density(self) -> float:
         """Share of the possible edges that exist."""

@@ -65,7 +65,7 @@ class ModularOrganiser:
     Attributes
     ----------
     history : list of dict
-        What :meth:`record` found, once per call.
+        What :meth:`after_epoch` found, once per call.
     """
 
     tau: float
@@ -156,8 +156,8 @@ class ModularOrganiser:
         _, self._plan = settle(W, self.tau, self.stability, self.margin)
         return self._plan
 
-    def record(self) -> None:
-        """Append the number of modules, the largest one's share, and the density."""
+    def after_epoch(self, network: Any, table: Any, is_last: bool) -> Plan:
+        """Record the number of modules, the largest one's share, and the density."""
         assert self._plan is not None, "start comes first"
         topology = self._plan.topology
         sizes = topology.sizes(self.connection)
@@ -168,6 +168,15 @@ class ModularOrganiser:
                 "density": topology.density,
             }
         )
+        return self._plan
+
+    def resume(self, plan: Plan) -> None:
+        """Go back to a plan that was in use before."""
+        self._plan = plan
+
+    def progress(self) -> str:
+        """Say in a few words how the graph looks."""
+        return f"{self.history[-1]['n_modules']} modules" if self.history else ""
 
     def _look(self, W: Tensor) -> Plan:
         """See which edges are above the threshold, and guard the blocks they make."""

@@ -27,6 +27,8 @@ class Monitor(Callback):
         Epochs without one after which training stops.
     verbose : int
         Whether to print a line per epoch.
+    n_epochs : int or None
+        Epochs of the whole training; None if another may follow.
 
     Attributes
     ----------
@@ -46,27 +48,34 @@ class Monitor(Callback):
         tol: float,
         n_iter_no_change: int,
         verbose: int,
+        n_epochs: int | None = None,
     ) -> None:
         self.score = score
         self.stops = stops
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.verbose = verbose
+        self.n_epochs = n_epochs
 
     def on_train_begin(self, net: TrainingNet, **kwargs: Any) -> None:
         """Keep the state before the first step."""
         self.scores: list[float] = []
         self.best: dict[str, Any] | None = None
         self._best_score = self._reference = -np.inf
-        self._waited = 0
+        self._waited = self._n_epochs = 0
         self.last = self._state = net.snapshot()
 
-    def on_epoch_end(self, net: TrainingNet, **kwargs: Any) -> None:
+    def on_epoch_end(
+        self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any
+    ) -> None:
         """Record, compare, and perhaps stop."""
+        self._n_epochs += 1
         self.last, self._state = self._state, net.snapshot()
-        net.organiser.record()
         if self.score is not None:
             self._compare(net, self.score)
+        net.module_.plan = net.organiser.after_epoch(
+            net.module_, dataset_train, is_last=self._n_epochs == self.n_epochs
+        )
         if self.verbose:
             print(self._line(net))
         if self.stops and self._waited >= self.n_iter_no_change:
@@ -90,6 +99,4 @@ class Monitor(Callback):
         line = f"epoch {epoch['epoch']}: loss {epoch['train_loss']:.5f}"
         if self.scores:
             line += f", validation score {self.scores[-1]:.4f}"
-        if net.organiser.history:
-            line += f", {net.organiser.history[-1]['n_modules']} modules"
-        return line
+        return f"{line}, {net.organiser.progress()}"

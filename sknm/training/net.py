@@ -117,8 +117,8 @@ class TrainingNet(NeuralNet):
         Loss of outputs, targets and weights.
     organiser : object
         Changes weights and topology: has ``start``, ``gradient``, ``step_scale``,
-        ``before_step``, ``after_step``, ``record`` and ``finish``, as
-        `sknm.plasticity.organiser.ModularOrganiser` has them.
+        ``before_step``, ``after_step``, ``after_epoch``, ``resume``, ``finish`` and
+        ``progress``, as `sknm.plasticity.fixed.FixedGraph` has them.
     generator : torch.Generator
         Source of the order of the rows.
     l2 : float, default=0.0
@@ -239,6 +239,7 @@ class TrainingNet(NeuralNet):
         """Go back to a snapshot."""
         self.module_.load_state_dict(snapshot["parameters"])
         self.module_.plan = snapshot["plan"]
+        self.organiser.resume(snapshot["plan"])
 
     def _set_step_sizes(self) -> float:
         """Set the learning rates of this step, and return that of the node weights."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,13 +22,13 @@ class Weights:
 
     Attributes
     ----------
-    input_weights : Tensor of shape (n_features, n_nodes)
+    input_weights : Tensor of shape (n_features, n_inlets)
         ``U``.
     node_weights : Tensor of shape (n_nodes, n_nodes)
         ``W``.
     node_biases : Tensor of shape (n_nodes,)
         ``b``.
-    output_weights : Tensor of shape (n_nodes, n_outputs)
+    output_weights : Tensor of shape (n_outlets, n_outputs)
         ``V``.
     output_biases : Tensor of shape (n_outputs,)
         ``c``.
@@ -40,6 +40,44 @@ class Weights:
     output_weights: Tensor
     output_biases: Tensor
 
+    @classmethod
+    def draw(
+        cls,
+        draw_node_weights: Callable[[torch.Generator], Tensor],
+        input_shape: tuple[int, int],
+        output_shape: tuple[int, int],
+        input_gain: float,
+        generator: torch.Generator,
+    ) -> Weights:
+        """Draw all weights.
+
+        Parameters
+        ----------
+        draw_node_weights : callable
+            Draws ``W``, given the generator.
+        input_shape, output_shape : (int, int)
+            (n_features, n_inlets) and (n_outlets, n_outputs).
+        input_gain : float
+            Standard deviation of what enters a node from standardised features.
+        generator : torch.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        Weights
+            In single precision.
+        """
+        U = torch.randn(input_shape, generator=generator)
+        W = draw_node_weights(generator)
+        biases = torch.empty(len(W))
+        return cls(
+            U * (input_gain / input_shape[0] ** 0.5),
+            W,
+            biases.uniform_(-0.1, 0.1, generator=generator),
+            torch.randn(output_shape, generator=generator) / output_shape[0] ** 0.5,
+            torch.zeros(output_shape[1]),
+        )
+
     def to(self, dtype: torch.dtype) -> Weights:
         """Return the same weights in another precision."""
         return Weights(**{name: w.to(dtype) for name, w in vars(self).items()})
@@ -47,6 +85,9 @@ class Weights:
 
 class GraphNetwork(nn.Module):
     """``z = σ(zW + xU + b)``, ``logits = zV + c``.
+
+    The first nodes, as many as U has columns, receive the inputs; the last, as many as
+    V has rows, are read. In a graph without layers, both are all nodes.
 
     Parameters
     ----------
@@ -110,7 +151,8 @@ class GraphNetwork(nn.Module):
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
         z = self.solve(X).value
         if self.training and self.dropout > 0:
-            return self._read(z, self.output_weights * self._dropout_factors()[:, None])
+            V = self.output_weights
+            return self._read(z, V * self._dropout_factors(len(V))[:, None])
         return self.read(z)
 
     def read(self, z: Tensor) -> Tensor:
@@ -119,12 +161,13 @@ class GraphNetwork(nn.Module):
 
     def _read(self, z: Tensor, V: Tensor) -> Tensor:
         # Transposed, as the node values are: with few outputs several times faster.
-        return torch.addmm(self.output_biases[:, None], V.t(), z.t()).t()
+        read = z.t() if len(V) == self.n_nodes else z.t()[-len(V) :]
+        return torch.addmm(self.output_biases[:, None], V.t(), read).t()
 
     def move(self, device: str) -> GraphNetwork:
         """Bring parameters and plan to a device."""
         self.to(device)
-        self.plan = Plan(self.plan.topology, self.node_weights)
+        self.plan = Plan(self.plan.topology, self.node_weights, self.plan.is_sparse)
         return self
 
     def solve(self, X: Tensor, prepared: Prepared | None = None) -> Solution:
@@ -133,10 +176,12 @@ class GraphNetwork(nn.Module):
         `prepared` is shared by several solves with the same weights.
         """
         # Transposed, since the solvers want the samples in the last dimension.
-        biases = self.node_biases[:, None]
-        a = torch.addmm(biases, self.input_weights.t(), X.t()).t()
+        U, biases = self.input_weights.t(), self.node_biases[:, None]
+        a = torch.addmm(biases[: len(U)], U, X.t())
+        if len(U) < self.n_nodes:
+            a = torch.cat([a, biases[len(U) :].expand(-1, len(X))])
         return solve(
-            a,
+            a.t(),
             self.node_weights,
             self.plan,
             self.sigma,
@@ -162,10 +207,10 @@ class GraphNetwork(nn.Module):
         named = self.named_parameters()
         return sum(p.square().sum() for name, p in named if "bias" not in name)
 
-    def _dropout_factors(self) -> Tensor:
+    def _dropout_factors(self, n_outlets: int) -> Tensor:
         # One draw per node and step, not per sample (Graham et al. 2015, "Efficient
         # batchwise dropout"): it costs nothing, and rows may be repeated or
         # weighted without changing what is drawn.
-        kept = torch.empty(self.n_nodes, dtype=self.node_biases.dtype)
+        kept = torch.empty(n_outlets, dtype=self.node_biases.dtype)
         kept.bernoulli_(1 - self.dropout, generator=self.generator)
         return kept.div_(1 - self.dropout).to(self.device)

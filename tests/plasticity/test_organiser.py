@@ -360,7 +360,7 @@ def test_record_tells_modules_share_and_density():
     W = inside([3, 5]).float()
     organiser = make_organiser(None)
     organiser.start(W)
-    organiser.record()
+    organiser.after_epoch(None, None, is_last=True)
     assert organiser.history == [
         {"n_modules": 2, "largest_share": 5 / 8, "density": 26 / 56}
     ]

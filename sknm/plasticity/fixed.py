@@ -1,0 +1,129 @@
+"""A topology that stays as it is: layers, or whatever edges a graph is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sknm.graph.equilibrium import Gradient
+from sknm.graph.plan import Plan
+from sknm.graph.topology import Topology
+
+REFERENCE_FAN_IN = 16
+"""Most edges into a node with which weights get the optimiser's whole step. A step of
+Adam moves all weights by about the same amount, so that what it adds to a node's input
+grows with their number: with more edges they get steps in inverse proportion to its
+square root."""
+
+
+class FixedGraph:
+    """Trains the weights of the edges that exist, and leaves the edges alone.
+
+    Rules that change the edges of an acyclic graph are derived from it.
+
+    Parameters
+    ----------
+    topology : Topology
+        The edges.
+
+    Attributes
+    ----------
+    history : list of dict
+        What happened to the edges; empty if nothing does.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.history: list[dict[str, Any]] = []
+        self.plan: Plan
+
+    def start(self, W: Tensor) -> Plan:
+        """Begin to train `W`, in which absent edges become zero."""
+        self.plan = Plan(self.topology, W)
+        W.mul_(self.plan.mask)
+        return self.plan
+
+    def gradient(self) -> Gradient:
+        """For which weights the next step needs a gradient."""
+        return "edges"
+
+    def step_scale(self) -> float:
+        """Share of the learning rate that the node weights get."""
+        fan_in = self.topology.in_degrees.max(initial=1)
+        return float(min(1.0, (REFERENCE_FAN_IN / fan_in) ** 0.5))
+
+    def before_step(self, grad: Tensor) -> None:
+        """Change the gradient of the node weights."""
+
+    def after_step(self, W: Tensor, step_size: float, strained: bool) -> Plan:
+        """Change the weights in place, and return how to solve with them."""
+        return self.plan
+
+    def after_epoch(self, network: Any, table: Any, is_last: bool) -> Plan:
+        """Change the edges, given the network and the data; return how to solve."""
+        return self.plan
+
+    def resume(self, plan: Plan) -> None:
+        """Go back to a plan that was in use before."""
+        self.plan, self.topology = plan, plan.topology
+
+    def finish(self, W: Tensor) -> Plan:
+        """Bring the weights into the state in which a fit leaves them."""
+        return self.plan
+
+    def progress(self) -> str:
+        """Say in a few words how the graph looks."""
+        return f"{self.topology.n_edges} edges"
+
+
+def draw_edges(topology: Topology, generator: torch.Generator) -> Tensor:
+    """Weights of the edges of an acyclic graph (Glorot & Bengio 2010).
+
+    Parameters
+    ----------
+    topology : Topology
+        The graph.
+    generator : torch.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Tensor of shape (n_nodes, n_nodes)
+        Uniform in ``±sqrt(6 / (in-degree of the target + out-degree of the source))``,
+        zero where there is no edge.
+    """
+    n = topology.n_nodes
+    degrees = topology.in_degrees + np.diff(topology.edges.indptr)[:, None]
+    bounds = np.sqrt(6 / np.maximum(1, degrees)) * topology.to_dense()
+    uniform = torch.empty(n, n).uniform_(-1, 1, generator=generator)
+    return uniform * torch.as_tensor(bounds, dtype=torch.float32)
+
+
+def random_part(
+    topology: Topology, density: float, generator: torch.Generator
+) -> Topology:
+    """Keep a random share of the edges.
+
+    Parameters
+    ----------
+    topology : Topology
+        All edges.
+    density : float
+        Share of them to keep, in [0, 1].
+    generator : torch.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Topology
+        As many edges as that share, rounded.
+    """
+    n_kept = round(density * topology.n_edges)
+    kept = torch.randperm(topology.n_edges, generator=generator)[:n_kept].numpy()
+    source, target = topology.edges.nonzero()
+    mask = np.zeros((topology.n_nodes, topology.n_nodes), dtype=bool)
+    mask[source[kept], target[kept]] = True
+    return Topology(mask)
