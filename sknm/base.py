@@ -201,6 +201,7 @@ default=None
         with torch.no_grad():
             network.node_weights.mul_(network.plan.mask)
             network.plan = Plan(network.plan.topology, network.node_weights, True)
+        self.net_.organiser.forget()
         self.net_.initialize_optimizer()
         return self
 

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
@@ -23,6 +24,7 @@ from sknm.parameters import (
 from sknm.plasticity.fixed import FixedGraph, draw_edges
 from sknm.plasticity.sparsity import SparseGraph
 from sknm.targets import GraphClassifier, GraphRegressor
+from sknm.validation import Samples
 
 LAYER_PARAMETERS = """
 n_nodes : int, default=400
@@ -66,6 +68,11 @@ document = fill(
 )
 
 
+def _is_size(value: Any) -> bool:
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    return is_whole and value >= 1
+
+
 # Layers
 
 
@@ -85,10 +92,9 @@ class FeedForwardMixin:
     """The graph of layered networks: each layer is wholly joined to the next."""
 
     def _check_parameters(self) -> None:
-        sizes = self._layer_sizes()
-        if not sizes or any(
-            not isinstance(k, Integral) or isinstance(k, bool) or k < 1 for k in sizes
-        ):
+        given = self.hidden_layer_sizes
+        sizes = [self.n_nodes] if given is None else given
+        if np.ndim(sizes) != 1 or not len(sizes) or not all(map(_is_size, sizes)):
             raise ValueError(
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r} must be numbers of "
                 "nodes of at least 1, one per hidden layer, such as (100, 50); leave "
@@ -109,6 +115,15 @@ class FeedForwardMixin:
     def _n_outlets(self) -> int:
         return self._layer_sizes()[-1]
 
+    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
+        if not first and self.net_.organiser.topology != self._graph():
+            raise ValueError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes} (n_nodes="
+                f"{self.n_nodes}) are not the layers of the fitted network, which is "
+                "to go on; set warm_start=False and call fit to start anew."
+            )
+        super()._prepare(samples, batch_size, first)
+
     def _graph(self) -> Topology:
         return Topology.layered(self._layer_sizes())
 
@@ -116,7 +131,7 @@ class FeedForwardMixin:
         return draw_edges(self._graph(), generator)
 
     def _make_organiser(self, generator: torch.Generator) -> FixedGraph:
-        return FixedGraph(self._graph())
+        return FixedGraph(self._graph(), full_step_edges=100)
 
 
 @document
@@ -259,9 +274,12 @@ class DAGMixin:
         return draw_edges(Topology.triangular(self.n_nodes), generator)
 
     def _make_organiser(self, generator: torch.Generator) -> SparseGraph:
-        return SparseGraph(
-            Topology.triangular(self.n_nodes), self.sparsity, self.alpha_sparsity
-        )
+        triangle = Topology.triangular(self.n_nodes)
+        return SparseGraph(triangle, self.sparsity, self.alpha_sparsity)
+
+    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
+        super()._prepare(samples, batch_size, first)
+        self.net_.organiser.set_rule(self.sparsity, self.alpha_sparsity)
 
 
 @document

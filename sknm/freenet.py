@@ -46,7 +46,8 @@ evolve_interval : int or "convergence", default=4
     Epochs between two evolutions within one training. "convergence" trains once more
     after each evolution, through a whole cycle of the learning rate, until the graph
     no longer changes, as in algorithm 1 of [1]_; it takes up to `max_evolutions` + 1
-    times as long.
+    times as long. ``partial_fit`` evolves at every `evolve_interval`-th call, with
+    "convergence" never.
 
 max_evolutions : int, default=10
     Most evolutions of a fit; 0 trains the graph as it starts.
@@ -148,7 +149,9 @@ class FreeNetMixin:
     def _evolves_again(self, one_cycle: bool) -> bool:
         """Whether there is an evolution to train after (FN algorithm 1)."""
         organiser, network = self.net_.organiser, self.net_.module_
-        if organiser.interval is not None or organiser.is_exhausted or not one_cycle:
+        if organiser.interval is not None or organiser.is_exhausted:
+            return False
+        if not one_cycle or self.net_.ending_ == "interrupted":
             return False
         with torch.no_grad():
             changed = organiser.evolve(

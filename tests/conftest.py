@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_classification
+from sklearn.preprocessing import StandardScaler
 
 # Small graphs: more threads cost more than they give.
 torch.set_num_threads(1)
@@ -32,3 +34,46 @@ def load_data(data_dir):
             return arrays["X"], arrays["y"]
 
     return load
+
+
+@pytest.fixture(scope="session")
+def overlapping():
+    """Two overlapping classes, 120 rows of 5 features, in double precision."""
+    X, y = make_classification(
+        120, 5, n_informative=4, n_redundant=0, flip_y=0.2, random_state=1
+    )
+    return StandardScaler().fit_transform(X), y
+
+
+@pytest.fixture(scope="session")
+def answers():
+    """Return a function from a model and data to what it says, as numbers."""
+
+    def say(model, X):
+        has_classes = hasattr(model, "predict_proba")
+        return model.predict_proba(X) if has_classes else model.predict(X)
+
+    return say
+
+
+@pytest.fixture(scope="session")
+def substitute():
+    """Return a function from an acyclic model and data to its node values.
+
+    They are computed node after node, from public attributes only.
+    """
+    activations = {
+        "relu": lambda u: np.maximum(u, 0),
+        "squared_relu": lambda u: np.maximum(u, 0) ** 2,
+        "tanh": np.tanh,
+    }
+
+    def values(model, X):
+        W, b = model.node_weights_, model.node_biases_
+        a = X @ model.input_weights_ + b
+        z = np.zeros_like(a)
+        for j in range(len(b)):
+            z[:, j] = activations[model.activation](a[:, j] + z[:, :j] @ W[:j, j])
+        return z
+
+    return values

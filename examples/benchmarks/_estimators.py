@@ -113,6 +113,17 @@ def _neural_module(**fixed: Any) -> Callable[..., Any]:
     return make
 
 
+def _acyclic(name: str) -> Callable[..., Any]:
+    """Return a maker of FreeNets or DAGs."""
+
+    def make(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> Any:
+        if n_nodes is not None:
+            params = {"n_nodes": n_nodes, **params}
+        return _seeded(_find_class(name), seed, params)
+
+    return make
+
+
 def _mlp(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> Any:
     """Return MLPClassifier with one hidden layer, all else at its defaults."""
     from sklearn.neural_network import MLPClassifier
@@ -138,6 +149,15 @@ def equal_width(d: int, c: int, n_nodes: int, module_size: int) -> int:
     target = n_nodes * (d + module_size + 1 + c) + c
     linear = d + 2 + c
     return round((-linear + math.sqrt(linear**2 + 4 * (target - c))) / 2)
+
+
+def _layers_in_our_loop(
+    seed: int, d: int, c: int, n_nodes: int | None, params: dict
+) -> Any:
+    """Return FeedForwardClassifier with the layers of ``mlp2-eq``."""
+    width = equal_width(d, c, n_nodes or EQUAL_NODES, EQUAL_MODULE_SIZE)
+    layers = {"hidden_layer_sizes": (width, width)}
+    return _seeded(_find_class("FeedForwardClassifier"), seed, {**layers, **params})
 
 
 def _boosting(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> Any:
@@ -170,6 +190,9 @@ FAMILIES: dict[str, Callable[..., Any]] = {
     "nm-dense-l1": _neural_module(init="dense", penalty="l1"),
     "mlp": _mlp,
     "mlp2-eq": _mlp_two_layers,
+    "ff2-eq": _layers_in_our_loop,
+    "freenet": _acyclic("FreeNetClassifier"),
+    "dag": _acyclic("DAGClassifier"),
     "hgb": _boosting,
     "realmlp": _realmlp,
 }
@@ -196,6 +219,8 @@ def n_parameters(estimator: Any) -> int | None:
     elif hasattr(estimator, "input_weights_"):
         names = ("input_weights_", "node_biases_", "output_weights_", "output_biases_")
         arrays = [getattr(estimator, name) for name in names]
+        # Zeros are padding: in layers, where nothing enters or is read.
+        arrays = [array[array != 0] for array in arrays]
         arrays.append(estimator.topology_.edges.data)
     else:
         return None

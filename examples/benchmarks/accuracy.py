@@ -14,7 +14,8 @@ come tables (printed, and as Markdown) and a figure.
     python accuracy.py --csv accuracy.csv --report-only nm-100 mlp-100
 
 ``_estimators.py`` lists the families. ``mlp2-eq`` has two equal hidden layers and as
-many parameters as 400 nodes in modules of 50.
+many parameters as 400 nodes in modules of 25; ``ff2-eq`` is the same network in the
+loop, and with the recipe, of sknm's own estimators.
 """
 
 from __future__ import annotations

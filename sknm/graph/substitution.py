@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -103,6 +105,9 @@ class Joins:
             if not self._plan.is_sparse:
                 return weights
             share = weights.count_nonzero().item() / weights.numel()
-            is_sparse = share < SPARSE_DENSITY
-            self._sparse[k] = weights.to_sparse_csr() if is_sparse else weights
+            with warnings.catch_warnings():
+                # Torch warns at the first one that CSR tensors are in beta.
+                warnings.filterwarnings("ignore", "Sparse CSR tensor support")
+                is_sparse = share < SPARSE_DENSITY
+                self._sparse[k] = weights.to_sparse_csr() if is_sparse else weights
         return self._sparse[k]

@@ -32,6 +32,7 @@ class Coactivation:
         self._together = np.zeros((n_nodes, n_nodes))
         self._alone = np.zeros(n_nodes)
         self._total = 0.0
+        self._decimals = 12
 
     def add(self, z: Tensor, weights: Tensor | None = None) -> None:
         """Count some rows.
@@ -43,6 +44,8 @@ class Coactivation:
         weights : Tensor of shape (n_samples,), default=None
             Weights of the rows; None counts each once.
         """
+        if weights is not None and weights.dtype == torch.float32:
+            self._decimals = 6  # weights have no more
         active = (z > 0).to(torch.float64 if weights is not None else torch.float32)
         counted = active if weights is None else active * weights.double()[:, None]
         # Whole numbers of this size are exact in single precision.
@@ -63,7 +66,7 @@ class Coactivation:
 
     def _shares(self, counts: np.ndarray) -> np.ndarray:
         # Rounded, so that weighting rows gives what repeating them does.
-        return np.round(counts / max(self._total, 1e-300), 12)
+        return np.round(counts / max(self._total, 1e-300), self._decimals)
 
 
 def free_evolve(
@@ -89,11 +92,12 @@ def free_evolve(
     ndarray of bool of shape (n_nodes, n_nodes)
         The edges afterwards, strictly upper triangular.
     """
+    threshold = round(1 - epsilon, 12)
     # Both matrices are symmetric: only the upper triangle keeps the graph acyclic.
-    augment = np.triu(active > 1 - epsilon, 1) & ~graph
-    prune = (inactive > 1 - epsilon) & graph
-    # For epsilon >= 1/2 a pair may be in both; what is pruned isn't added.
-    return (graph & ~prune) | (augment & ~(inactive > 1 - epsilon))
+    augment = np.triu(active > threshold, 1)
+    # For epsilon >= 1/2 a pair may be in both: what is to be pruned isn't added.
+    prune = inactive > threshold
+    return (graph | augment) & ~prune
 
 
 class EvolvingGraph(FixedGraph):
@@ -124,8 +128,8 @@ class EvolvingGraph(FixedGraph):
         self.set_rule(epsilon, interval, max_evolutions)
         self._n_epochs = self._n_before = 0
         self._kept: Tensor | None = None
-        # The plan at the start, and after each evolution.
-        self._plans: list[Plan] = []
+        # The plan at the start and after each evolution, and what was kept then.
+        self._past: list[tuple[Plan, Tensor]] = []
 
     def set_rule(self, epsilon: float, interval: int | None, most: int) -> None:
         """Change threshold, interval and number of the evolutions to come."""
@@ -138,7 +142,7 @@ class EvolvingGraph(FixedGraph):
             self._kept = W.clone()
         self._n_before = len(self.history)
         self.plan = Plan(self.topology, W)
-        self._plans[self._n_before :] = [self.plan]
+        self._past = [(self.plan, self._kept)]
         return self.plan
 
     def after_epoch(self, network: Any, table: Any, is_last: bool) -> Plan:
@@ -153,9 +157,14 @@ class EvolvingGraph(FixedGraph):
     def resume(self, plan: Plan) -> None:
         """Go back to a plan that was in use before, and forget what came after."""
         super().resume(plan)
-        numbers = [k for k, known in enumerate(self._plans) if known is plan]
-        if numbers:
-            del self._plans[numbers[-1] + 1 :], self.history[numbers[-1] :]
+        for k, (past, kept) in enumerate(self._past):
+            if past is plan:
+                self._kept = kept
+                del self._past[k + 1 :], self.history[self._n_before + k :]
+
+    def forget(self) -> None:
+        """Drop the weights of absent edges."""
+        self._kept, self._past = None, []
 
     @property
     def is_exhausted(self) -> bool:
@@ -213,12 +222,11 @@ class EvolvingGraph(FixedGraph):
                 "left": int(after.sum()),
             }
         )
-        changed = bool((before != after).any())
-        if changed:
-            self.topology = Topology(after)
-            self.plan = Plan(self.topology, W)
-        self._plans.append(self.plan)
-        return changed
+        self.topology = Topology(after)
+        self.plan = Plan(self.topology, W)
+        assert self._kept is not None, "finish has set it"
+        self._past.append((self.plan, self._kept))
+        return bool((before != after).any())
 
     def finish(self, W: Tensor) -> Plan:
         """Put back the weights of pruned edges, which the optimiser may have moved."""

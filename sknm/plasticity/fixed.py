@@ -12,11 +12,11 @@ from sknm.graph.equilibrium import Gradient
 from sknm.graph.plan import Plan
 from sknm.graph.topology import Topology
 
-REFERENCE_FAN_IN = 16
+FULL_STEP_EDGES = 16
 """Most edges into a node with which weights get the optimiser's whole step. A step of
 Adam moves all weights by about the same amount, so that what it adds to a node's input
 grows with their number: with more edges they get steps in inverse proportion to its
-square root."""
+square root. Layers bear larger steps than graphs with long paths."""
 
 
 class FixedGraph:
@@ -28,6 +28,8 @@ class FixedGraph:
     ----------
     topology : Topology
         The edges.
+    full_step_edges : int, default=FULL_STEP_EDGES
+        Most edges into a node with which weights get the optimiser's whole step.
 
     Attributes
     ----------
@@ -35,8 +37,11 @@ class FixedGraph:
         What happened to the edges; empty if nothing does.
     """
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(
+        self, topology: Topology, full_step_edges: int = FULL_STEP_EDGES
+    ) -> None:
         self.topology = topology
+        self.full_step_edges = full_step_edges
         self.history: list[dict[str, Any]] = []
         self.plan: Plan
 
@@ -53,7 +58,7 @@ class FixedGraph:
     def step_scale(self) -> float:
         """Share of the learning rate that the node weights get."""
         fan_in = self.topology.in_degrees.max(initial=1)
-        return float(min(1.0, (REFERENCE_FAN_IN / fan_in) ** 0.5))
+        return float(min(1.0, (self.full_step_edges / fan_in) ** 0.5))
 
     def before_step(self, grad: Tensor) -> None:
         """Change the gradient of the node weights."""
@@ -69,6 +74,9 @@ class FixedGraph:
     def resume(self, plan: Plan) -> None:
         """Go back to a plan that was in use before."""
         self.plan, self.topology = plan, plan.topology
+
+    def forget(self) -> None:
+        """Drop what only further training on absent edges would need."""
 
     def finish(self, W: Tensor) -> Plan:
         """Bring the weights into the state in which a fit leaves them."""

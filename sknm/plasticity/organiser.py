@@ -174,6 +174,10 @@ class ModularOrganiser:
         """Go back to a plan that was in use before."""
         self._plan = plan
 
+    def forget(self) -> None:
+        """Drop what only further training would need; a start makes it anew."""
+        self._bridges = None
+
     def progress(self) -> str:
         """Say in a few words how the graph looks."""
         return f"{self.history[-1]['n_modules']} modules" if self.history else ""

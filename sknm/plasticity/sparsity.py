@@ -31,14 +31,19 @@ class SparseGraph(FixedGraph):
 
     def __init__(self, topology: Topology, sparsity: str, alpha: float) -> None:
         super().__init__(topology)
-        self.sparsity = sparsity
-        self.alpha = alpha
+        self._possible = topology
+        self.set_rule(sparsity, alpha)
         self._step = 0
         self._prices: Tensor | None = None
 
+    def set_rule(self, sparsity: str, alpha: float) -> None:
+        """Change the prices to come."""
+        self.sparsity, self.alpha = sparsity, alpha
+
     def start(self, W: Tensor) -> Plan:
-        """Begin to train `W`, in which absent edges become zero."""
+        """Begin to train `W`, in which impossible edges become zero."""
         self._step, self._prices = 0, None
+        self.topology = self._possible
         return super().start(W)
 
     def after_step(self, W: Tensor, step_size: float, strained: bool) -> Plan:

@@ -147,7 +147,7 @@ def train(
     net.n_steps_ = 0
     net.callbacks_ = [("monitor", monitor)]
     net.notify("on_train_begin", X=table, y=None)
-    ending = _loop(net, table, n_epochs)
+    net.ending_ = ending = _loop(net, table, n_epochs)
     if ending == "diverged":
         net.restore(monitor.last)
         # Its averages are no longer finite, either.

@@ -41,7 +41,7 @@ class AdamW:
         options = {"lr": lr, "weight_decay": weight_decay, "betas": betas, "eps": eps}
         groups = [p if isinstance(p, dict) else {"params": [p]} for p in params]
         self.param_groups: list[dict[str, Any]] = [options | group for group in groups]
-        self._moments = [_Moments(group["params"]) for group in self.param_groups]
+        self._moments: list[_Moments] = []
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -52,6 +52,8 @@ class AdamW:
     @torch.no_grad()
     def step(self) -> None:
         """Change the parameters in place."""
+        if not self._moments:
+            self._moments = [_Moments(group["params"]) for group in self.param_groups]
         for group, moments in zip(self.param_groups, self._moments, strict=True):
             for count in moments.steps:
                 count += 1

@@ -1,0 +1,519 @@
+"""Co-activation: how it is counted, and how graphs evolve by it."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from sknm.graph.problem import SolverOptions
+from sknm.graph.topology import Topology
+from sknm.plasticity import coactivation
+from sknm.plasticity.coactivation import Coactivation, EvolvingGraph, free_evolve
+from sknm.plasticity.fixed import draw_edges
+from sknm.training.net import Table
+from sknm.training.network import GraphNetwork, Weights
+from sknm.training.optimizers import AdamW
+
+N_NODES = 5
+TRIANGLE = Topology.triangular(N_NODES)
+
+epsilons = st.floats(0, 1, exclude_min=True, exclude_max=True)
+small_epsilons = st.floats(0, 0.5, exclude_min=True, exclude_max=True)
+
+
+@st.composite
+def activations(draw):
+    """Whether each node is active on each row."""
+    n_rows, n_nodes = draw(st.integers(1, 12)), draw(st.integers(1, 6))
+    return draw(arrays(bool, (n_rows, n_nodes)))
+
+
+@st.composite
+def situations(draw):
+    """A graph and the activity of its nodes."""
+    active = draw(activations())
+    n_nodes = active.shape[1]
+    return np.triu(draw(arrays(bool, (n_nodes, n_nodes))), 1), active
+
+
+def values(active, seed=0):
+    """Node values that are above zero where nodes are active, and zero elsewhere."""
+    size = np.random.default_rng(seed).uniform(1e-9, 5, active.shape)
+    return torch.from_numpy(np.where(active, size, 0))
+
+
+def shares(active):
+    """NCAM and NCIM: ``S Sᵀ / N``, and the same of those that are not active."""
+    S = active.T.astype(float)
+    return S @ S.T / len(active), (1 - S) @ (1 - S).T / len(active)
+
+
+def counted(active, weights=None):
+    found = Coactivation(active.shape[1])
+    found.add(values(active), weights)
+    return found
+
+
+def assert_counts(found, expected, atol=1e-12):
+    ncam, ncim = expected
+    np.testing.assert_allclose(found.active, ncam, rtol=0, atol=atol)
+    np.testing.assert_allclose(found.inactive, ncim, rtol=0, atol=atol)
+
+
+# Counting
+
+
+@settings(deadline=None)
+@given(activations())
+def test_shares_are_those_of_the_paper(active):
+    assert_counts(counted(active), shares(active))
+
+
+@settings(deadline=None)
+@given(active=activations(), data=st.data())
+def test_chunks_change_nothing(active, data):
+    ends = st.lists(st.integers(0, len(active)), max_size=3)
+    found = Coactivation(active.shape[1])
+    for chunk in np.split(active, sorted(data.draw(ends))):
+        found.add(values(chunk))
+    whole = counted(active)
+    np.testing.assert_array_equal(found.active, whole.active)
+    np.testing.assert_array_equal(found.inactive, whole.inactive)
+
+
+@settings(deadline=None)
+@given(active=activations(), data=st.data(), factor=st.floats(0.01, 100))
+def test_weight_of_a_row_is_its_repetition(active, data, factor):
+    weights = data.draw(arrays(int, len(active), elements=st.integers(1, 4)))
+    weighted = counted(active, torch.from_numpy(weights * factor))
+    repeated = counted(active.repeat(weights, axis=0))
+    assert_counts(weighted, (repeated.active, repeated.inactive))
+
+
+@settings(deadline=None)
+@given(activations())
+def test_no_pair_is_active_and_inactive_on_the_same_row(active):
+    found = counted(active)
+    assert (found.active + found.inactive <= 1 + 1e-11).all()
+    assert np.array_equal(found.active, found.active.T)
+    assert np.array_equal(found.inactive, found.inactive.T)
+
+
+def test_a_node_is_active_above_zero_only():
+    found = Coactivation(4)
+    found.add(torch.tensor([[0.0, -0.0, -1.0, 1e-30]]))
+    assert np.array_equal(np.diag(found.active), [0, 0, 0, 1])
+    assert np.array_equal(np.diag(found.inactive), [1, 1, 1, 0])
+
+
+# FreeEvolve
+
+
+def algorithm_2(graph, active, inactive, epsilon):
+    """FreeEvolve pair by pair, from earlier to later nodes."""
+    nodes = range(len(graph))
+    pairs = {(i, j) for i in nodes for j in nodes if i < j}
+    edges = {(i, j) for i, j in pairs if graph[i, j]}
+    # Of pairs without an edge, too: what is in both sets must not be added.
+    prune = {(i, j) for i, j in pairs if inactive[i, j] > 1 - epsilon}
+    augment = {(i, j) for i, j in pairs if active[i, j] > 1 - epsilon} - edges
+    return (edges - prune) | (augment - prune)
+
+
+@settings(deadline=None)
+@given(situation=situations(), epsilon=epsilons)
+def test_evolution_is_that_of_the_paper(situation, epsilon):
+    graph, active = situation
+    evolved = free_evolve(graph, *shares(active), epsilon)
+    assert {*map(tuple, np.argwhere(evolved))} == algorithm_2(
+        graph, *shares(active), epsilon
+    )
+
+
+@settings(deadline=None)
+@given(situation=situations(), epsilon=epsilons)
+def test_graphs_stay_strictly_triangular(situation, epsilon):
+    graph, active = situation
+    evolved = free_evolve(graph, *shares(active), epsilon)
+    assert evolved.dtype == bool
+    assert np.array_equal(evolved, np.triu(evolved, 1))
+
+
+@settings(deadline=None)
+@given(active=activations(), epsilon=small_epsilons)
+def test_below_a_half_no_pair_is_pruned_and_added(active, epsilon):
+    n_nodes = active.shape[1]
+    complete = Topology.triangular(n_nodes).to_dense()
+    added = free_evolve(np.zeros_like(complete), *shares(active), epsilon)
+    pruned = complete & ~free_evolve(complete, *shares(active), epsilon)
+    assert not (added & pruned).any()
+
+
+@pytest.mark.parametrize(("epsilon", "stays"), [(0.5, True), (0.6, False)])
+@pytest.mark.parametrize("exists", [True, False])
+def test_pair_that_is_active_and_inactive_together_is_pruned(epsilon, stays, exists):
+    # Each on half of the rows: from above 1/2 on, both are more than 1 - epsilon.
+    active = np.array([[True, True], [False, False]])
+    graph = np.array([[False, exists], [False, False]])
+    evolved = free_evolve(graph, *shares(active), epsilon)
+    assert evolved[0, 1] == (exists and stays)
+
+
+def test_thresholds_themselves_do_not_count():
+    # Nodes 0 and 1 are active together on 3 of 4 rows, 2 and 3 inactive.
+    active = np.array([[1, 1, 0, 0]] * 3 + [[0, 1, 1, 0]], dtype=bool)
+    graph = np.zeros((4, 4), dtype=bool)
+    graph[2, 3] = True
+    assert np.array_equal(free_evolve(graph, *shares(active), 0.25), graph)
+    evolved = free_evolve(graph, *shares(active), 0.26)
+    assert [*map(tuple, np.argwhere(evolved))] == [(0, 1)]
+
+
+@settings(deadline=None)
+@given(situation=situations(), epsilon=epsilons)
+def test_fixed_points_have_all_edges_between_nodes_active_together(situation, epsilon):
+    """Theorem 2: Aug ∧ ¬Prune ⊆ G."""
+    graph, active = situation
+    ncam, ncim = shares(active)
+    fixed = free_evolve(graph, ncam, ncim, epsilon)
+    assert np.array_equal(free_evolve(fixed, ncam, ncim, epsilon), fixed)
+    wanted = np.triu((ncam > 1 - epsilon) & ~(ncim > 1 - epsilon), 1)
+    assert not (wanted & ~fixed).any()
+
+
+# Weights of edges that go and come back
+
+
+def together(*pairs):
+    """Shares of a pair of nodes that are 1 for some pairs, and 0 for the others."""
+    found = np.zeros((N_NODES, N_NODES))
+    for i, j in pairs:
+        found[i, j] = found[j, i] = 1
+    return found
+
+
+class Training:
+    """An evolving graph whose weights an optimiser with a memory moves."""
+
+    def __init__(self, topology=TRIANGLE, max_evolutions=10):
+        generator = torch.Generator().manual_seed(0)
+        self.W = torch.randn(N_NODES, N_NODES, generator=generator)
+        self.organiser = EvolvingGraph(topology, 0.4, None, max_evolutions)
+        self.plan = self.organiser.start(self.W)
+        self.optimizer = AdamW([self.W], lr=0.1, weight_decay=0.5)
+
+    def run(self, n_steps=5):
+        for _ in range(n_steps):
+            self.W.grad = self.W.sign() * self.organiser.plan.mask
+            self.optimizer.step()
+            self.plan = self.organiser.after_step(self.W, 0.1, strained=False)
+        return self.W.clone()
+
+    def evolve(self, added=(), pruned=()):
+        return self.organiser.evolve(self.W, together(*added), together(*pruned))
+
+    def has(self, i, j):
+        return bool(self.organiser.topology.edges[i, j])
+
+
+def test_weights_of_pruned_edges_are_kept_although_the_optimizer_moves_them():
+    training = Training()
+    first = training.W.clone()
+    before = training.run()
+    assert training.evolve(pruned=[(0, 1)])
+    moved = training.run()
+    assert not training.has(0, 1)
+    assert abs(moved[0, 1] - before[0, 1]) > 1e-3
+    training.organiser.finish(training.W)
+    assert training.W[0, 1] == before[0, 1] != first[0, 1]
+    # All others have been trained.
+    moved[0, 1] = before[0, 1]
+    assert torch.equal(training.W, moved)
+
+
+def test_edge_that_comes_back_has_its_weight_again():
+    training = Training()
+    before = training.run()
+    training.evolve(pruned=[(0, 1), (2, 4)])
+    training.run()
+    training.evolve(pruned=[(1, 3)])
+    training.run()
+    assert training.evolve(added=[(0, 1)])
+    assert training.has(0, 1)
+    assert not training.has(2, 4)
+    assert training.W[0, 1] == before[0, 1]
+    assert training.run()[0, 1] != before[0, 1]
+
+
+def test_edge_that_was_never_there_has_its_first_weight():
+    training = Training(Topology(np.zeros((N_NODES, N_NODES), dtype=bool)))
+    first = training.W.clone()
+    training.run()
+    assert training.evolve(added=[(1, 2)])
+    assert training.organiser.topology.n_edges == 1
+    assert training.W[1, 2] == first[1, 2] != 0
+
+
+def test_weights_are_kept_over_a_new_start():
+    training = Training()
+    before = training.run()
+    training.evolve(pruned=[(0, 1)])
+    training.run()
+    training.organiser.start(training.W)
+    training.run()
+    training.evolve(added=[(0, 1)])
+    assert training.W[0, 1] == before[0, 1]
+
+
+def test_start_cuts_edges_back_to_earlier_nodes():
+    training = Training()
+    assert torch.equal(training.W != 0, torch.from_numpy(TRIANGLE.to_dense()))
+
+
+# Records, and going back
+
+
+def test_history_counts_what_is_pruned_added_and_left():
+    training = Training()
+    assert training.evolve(pruned=[(0, 1), (2, 3)])
+    assert training.evolve(added=[(0, 1)], pruned=[(1, 2)])
+    assert not training.evolve(added=[(0, 1)], pruned=[(1, 2)])
+    assert training.organiser.history == [
+        {"pruned": 2, "added": 0, "left": 8},
+        {"pruned": 1, "added": 1, "left": 8},
+        {"pruned": 0, "added": 0, "left": 8},
+    ]
+
+
+@pytest.mark.parametrize("n_kept", [0, 1, 2, 3])
+def test_resume_goes_back_to_an_earlier_graph_and_its_history(n_kept):
+    training = Training()
+    organiser = training.organiser
+    plans = [organiser.plan]
+    for pair in [(0, 1), (1, 2), (2, 3)]:
+        training.evolve(pruned=[pair])
+        plans.append(organiser.plan)
+    organiser.resume(plans[n_kept])
+    assert organiser.plan is plans[n_kept]
+    assert organiser.topology == plans[n_kept].topology
+    assert organiser.topology.n_edges == TRIANGLE.n_edges - n_kept
+    assert [entry["left"] for entry in organiser.history] == [9, 8, 7][:n_kept]
+    # It evolves on from there.
+    training.evolve(pruned=[(0, 4)])
+    assert organiser.history[n_kept]["left"] == TRIANGLE.n_edges - n_kept - 1
+    organiser.resume(organiser.plan)
+    assert len(organiser.history) == n_kept + 1
+
+
+def test_resume_keeps_evolutions_that_changed_nothing():
+    training = Training()
+    training.evolve(pruned=[(0, 1)])
+    training.evolve()
+    for n_pruned in ([1, 0], [1, 0, 2]):
+        training.organiser.resume(training.organiser.plan)
+        assert [e["pruned"] for e in training.organiser.history] == n_pruned
+        training.evolve(pruned=[(1, 2), (2, 3)])
+
+
+def test_evolutions_that_were_gone_back_on_may_be_made_again():
+    training = Training(max_evolutions=1)
+    plan = training.plan
+    training.evolve(pruned=[(0, 1)])
+    assert training.organiser.is_exhausted
+    training.organiser.resume(plan)
+    assert not training.organiser.is_exhausted
+
+
+# Observing a network
+
+
+@pytest.fixture
+def network():
+    generator = torch.Generator().manual_seed(0)
+    weights = Weights.draw(
+        lambda g: draw_edges(TRIANGLE, g), (3, N_NODES), (N_NODES, 2), 1.0, generator
+    )
+    options = SolverOptions()
+    network = GraphNetwork(
+        weights.to(torch.float64), "relu", options, options, 0.5, generator
+    )
+    return network.train()
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(0)
+    X = torch.from_numpy(rng.normal(size=(20, 3)))
+    return Table(X, torch.zeros(20), torch.from_numpy(rng.uniform(0.1, 2, 20)))
+
+
+def activity(network, table):
+    """Whether each node is active on each row, in one solve."""
+    with torch.no_grad():
+        return network.solve(table.X).value.numpy() > 0
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 7, 20, 1000])
+@pytest.mark.parametrize("is_weighted", [True, False])
+def test_observation_is_what_the_node_values_say(
+    network, table, monkeypatch, chunk_rows, is_weighted
+):
+    monkeypatch.setattr(coactivation, "CHUNK_ROWS", chunk_rows)
+    organiser = EvolvingGraph(TRIANGLE, 0.4, 1, 1)
+    network.plan = organiser.start(network.node_weights.data)
+    S = activity(network, table).T.astype(float)
+    w = table.weights.numpy() if is_weighted else np.ones(20)
+    if not is_weighted:
+        table = Table(table.X, table.y)
+    expected = [(part * w) @ part.T / w.sum() for part in (S, 1 - S)]
+    assert_counts(organiser.observe(network, table), expected)
+    assert 0 < np.diag(expected[0]).min() < np.diag(expected[0]).max() < 1
+
+
+def test_observation_holds_no_more_than_a_chunk(network, table, monkeypatch):
+    monkeypatch.setattr(coactivation, "CHUNK_ROWS", 7)
+    solved, added = [], []
+    solve, add = network.solve, Coactivation.add
+
+    def watched_solve(X):
+        solved.append(len(X))
+        return solve(X)
+
+    def watched_add(self, z, weights=None):
+        added.append((len(z), len(weights)))
+        add(self, z, weights)
+
+    monkeypatch.setattr(network, "solve", watched_solve)
+    monkeypatch.setattr(Coactivation, "add", watched_add)
+    organiser = EvolvingGraph(TRIANGLE, 0.4, 1, 1)
+    network.plan = organiser.start(network.node_weights.data)
+    organiser.observe(network, table)
+    assert solved == [7, 7, 6]
+    assert added == [(7, 7), (7, 7), (6, 6)]
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_observation_leaves_the_network_as_it_was(network, table, is_training):
+    organiser = EvolvingGraph(TRIANGLE, 0.4, 1, 1)
+    network.plan = organiser.start(network.node_weights.data)
+    before = {name: p.clone() for name, p in network.state_dict().items()}
+    network.train(is_training)
+    organiser.observe(network, table)
+    assert network.training == is_training
+    for name, p in network.state_dict().items():
+        assert torch.equal(p, before[name])
+
+
+# When evolutions take place
+
+
+def epochs_with_an_evolution(organiser, network, table, n_epochs=12, n_known=12):
+    network.plan = organiser.start(network.node_weights.data)
+    found, n_before = [], len(organiser.history)
+    for epoch in range(1, n_epochs + 1):
+        network.plan = organiser.after_epoch(network, table, is_last=epoch == n_known)
+        if len(organiser.history) > n_before + len(found):
+            found.append(epoch)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("interval", "most", "expected"),
+    [
+        (1, 10, [*range(1, 11)]),
+        (1, 20, [*range(1, 12)]),
+        (4, 10, [4, 8]),
+        (5, 10, [5, 10]),
+        (5, 1, [5]),
+        (1, 0, []),
+        (None, 10, []),
+    ],
+)
+def test_evolutions_come_at_intervals_up_to_the_most_and_never_last(
+    network, table, interval, most, expected
+):
+    organiser = EvolvingGraph(TRIANGLE, 0.4, interval, most)
+    assert epochs_with_an_evolution(organiser, network, table) == expected
+
+
+def test_evolutions_are_counted_anew_at_each_start(network, table):
+    organiser = EvolvingGraph(TRIANGLE, 0.4, 4, 1)
+    for n_evolutions in (1, 2, 3):
+        found = epochs_with_an_evolution(organiser, network, table)
+        assert found == [4]
+        assert len(organiser.history) == n_evolutions
+
+
+def test_interval_goes_on_over_starts(network, table):
+    organiser = EvolvingGraph(TRIANGLE, 0.4, 3, 10)
+    found = [
+        epochs_with_an_evolution(organiser, network, table, n_epochs=1, n_known=None)
+        for _ in range(7)
+    ]
+    assert found == [[], [], [1], [], [], [1], []]
+
+
+def test_evolution_follows_what_the_network_does(network, table):
+    # Nothing is active, so that all edges are pruned; then everything.
+    organiser = EvolvingGraph(TRIANGLE, 0.4, 1, 10)
+    network.plan = organiser.start(network.node_weights.data)
+    weights = network.node_weights.detach().clone()
+    with torch.no_grad():
+        network.node_biases.fill_(-1e3)
+        network.plan = organiser.after_epoch(network, table, is_last=False)
+        assert network.plan.topology.n_edges == 0
+        network.node_biases.fill_(1e3)
+        network.plan = organiser.after_epoch(network, table, is_last=False)
+    assert network.plan.topology == TRIANGLE
+    assert torch.equal(network.node_weights, weights)
+    assert organiser.progress() == "10 edges"
+
+
+def test_new_rule_takes_effect(network, table):
+    organiser = EvolvingGraph(TRIANGLE, 0.4, 1, 0)
+    assert epochs_with_an_evolution(organiser, network, table) == []
+    organiser.set_rule(0.3, 4, 2)
+    assert organiser.epsilon == 0.3
+    assert epochs_with_an_evolution(organiser, network, table) == [4, 8]
+
+
+def test_resume_takes_back_kept_weights_too():
+    W, pair = torch.ones(4, 4), np.zeros((4, 4))
+    pair[0, 1] = 1
+    organiser = EvolvingGraph(Topology(np.zeros((4, 4), bool)), 0.4, None, 10)
+    plan = organiser.start(W)
+    snapshot = W.clone()
+    organiser.evolve(W, pair, 0 * pair)
+    W[0, 1] = float("nan")
+    organiser.evolve(W, 0 * pair, 0 * pair)
+    W.copy_(snapshot)
+    organiser.resume(plan)
+    organiser.finish(W)
+    assert W[0, 1] == 1
+
+
+def test_threshold_itself_does_not_count_for_large_epsilon():
+    z = torch.zeros(10, 2)
+    z[0] = 1
+    found = Coactivation(2)
+    found.add(z)
+    empty = np.zeros((2, 2), bool)
+    assert not free_evolve(empty, found.active, 0 * found.inactive, 0.9).any()
+    assert free_evolve(empty, found.active, 0 * found.inactive, 0.91).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_are_repetition_in_both_precisions(dtype):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        w, active = rng.integers(1, 4, 30), rng.random((30, 4)) < 0.5
+        z = torch.from_numpy(active.astype(dtype))
+        weighted, repeated = Coactivation(4), Coactivation(4)
+        weighted.add(z, torch.from_numpy((w / w.mean()).astype(dtype)))
+        repeated.add(z.repeat_interleave(torch.from_numpy(w), 0))
+        np.testing.assert_array_equal(
+            weighted.active,
+            repeated.active.round(6) if dtype == np.float32 else repeated.active,
+        )

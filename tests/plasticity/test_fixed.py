@@ -1,0 +1,142 @@
+"""Edges that stay as they are: how they start, and how they are trained."""
+
+import numpy as np
+import pytest
+import torch
+
+from sknm import FeedForwardClassifier
+from sknm.graph.equilibrium import solve
+from sknm.graph.topology import Topology
+from sknm.plasticity.fixed import FixedGraph, draw_edges, random_part
+
+GRAPHS = pytest.mark.parametrize(
+    "topology",
+    [
+        Topology.triangular(12),
+        Topology.layered([2, 9, 3]),
+        Topology(np.eye(5, k=1, dtype=bool)),
+        Topology(np.zeros((3, 3), dtype=bool)),
+    ],
+    ids=["triangular", "layered", "chain", "empty"],
+)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# How weights start
+
+
+def bound(topology, source, target):
+    """Largest weight of an edge, counted edge by edge (Glorot & Bengio 2010)."""
+    edges = np.argwhere(topology.to_dense())
+    n_into_target = sum(j == target for _, j in edges)
+    n_out_of_source = sum(i == source for i, _ in edges)
+    return (6 / (n_into_target + n_out_of_source)) ** 0.5
+
+
+@GRAPHS
+def test_weights_are_drawn_within_the_bounds_of_their_edges(topology):
+    W = draw_edges(topology, seeded()).numpy()
+    edges = topology.to_dense()
+    assert np.array_equal(W != 0, edges)
+    bounds = np.array([bound(topology, *ends) for ends in np.argwhere(edges)])
+    assert (abs(W[edges]) <= bounds * (1 + 1e-6)).all()
+
+
+@GRAPHS
+def test_weights_fill_their_bounds_evenly(topology):
+    edges = topology.to_dense()
+    drawn = np.array([draw_edges(topology, seeded(k)).numpy() for k in range(300)])
+    for source, target in np.argwhere(edges):
+        shares = drawn[:, source, target] / bound(topology, source, target)
+        assert abs(shares).max() > 0.95
+        assert abs(shares.mean()) < 0.2
+        assert shares.std() == pytest.approx(3**-0.5, abs=0.1)
+
+
+def test_generator_decides_what_is_drawn():
+    topology = Topology.triangular(5)
+    assert torch.equal(draw_edges(topology, seeded()), draw_edges(topology, seeded()))
+    assert not torch.equal(
+        draw_edges(topology, seeded()), draw_edges(topology, seeded(1))
+    )
+
+
+# Random parts
+
+
+@GRAPHS
+@pytest.mark.parametrize("density", [0, 0.01, 1 / 3, 0.5, 0.9, 1])
+def test_random_part_has_as_many_edges_as_its_share(topology, density):
+    part = random_part(topology, density, seeded())
+    assert part.n_edges == round(density * topology.n_edges)
+    assert not (part.to_dense() & ~topology.to_dense()).any()
+
+
+def test_every_edge_is_kept_as_often():
+    topology = Topology.triangular(5)
+    parts = [random_part(topology, 0.3, seeded(k)).to_dense() for k in range(400)]
+    shares = np.mean(parts, axis=0)[topology.to_dense()]
+    np.testing.assert_allclose(shares, 0.3, atol=0.1)
+
+
+# Training
+
+
+@pytest.mark.parametrize("decay", [0, 0.1])
+def test_absent_edges_stay_zero_while_the_others_are_trained(decay):
+    topology = random_part(Topology.triangular(8), 0.5, seeded())
+    absent = torch.from_numpy(~topology.to_dense())
+    W = torch.randn(8, 8, generator=seeded()).requires_grad_()
+    first = W.detach().clone()
+    organiser = FixedGraph(topology)
+    plan = organiser.start(W.data)
+    optimizer = torch.optim.SGD([W], lr=0.1, momentum=0.9, weight_decay=decay)
+    x = torch.randn(20, 8, generator=seeded(1))
+    for _ in range(10):
+        z = solve(x, W, plan, gradient=organiser.gradient()).value
+        optimizer.zero_grad()
+        ((z - 1) ** 2).mean().backward()
+        organiser.before_step(W.grad)
+        optimizer.step()
+        plan = organiser.after_step(W.data, 0.1, strained=False)
+    assert organiser.finish(W.data).topology == topology
+    assert not W[absent].any()
+    assert (W[~absent] != first[~absent]).sum() > 5
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
+def test_no_optimizer_makes_edges_between_other_layers(overlapping, optimizer):
+    model = FeedForwardClassifier(
+        hidden_layer_sizes=(5, 4, 3), optimizer=optimizer, max_iter=3, random_state=0
+    ).fit(*overlapping)
+    W = model.net_.module_.node_weights.detach().numpy()
+    assert np.array_equal(W != 0, Topology.layered([5, 4, 3]).to_dense())
+
+
+def test_start_cuts_the_weights_of_absent_edges():
+    W = torch.ones(5, 5)
+    FixedGraph(Topology.layered([2, 3])).start(W)
+    assert np.array_equal(W.numpy(), Topology.layered([2, 3]).to_dense())
+
+
+@pytest.mark.parametrize(
+    ("n_sources", "expected"), [(1, 1), (16, 1), (64, 1 / 2), (144, 1 / 3)]
+)
+def test_nodes_with_many_edges_get_smaller_steps(n_sources, expected):
+    organiser = FixedGraph(Topology.layered([n_sources, 2]), full_step_edges=16)
+    assert organiser.step_scale() == pytest.approx(expected)
+
+
+def test_graph_without_edges_gets_whole_steps():
+    assert FixedGraph(Topology.layered([4])).step_scale() == 1
+
+
+def test_nothing_happens_to_the_edges():
+    organiser = FixedGraph(Topology.layered([2, 3]))
+    plan = organiser.start(torch.ones(5, 5))
+    assert organiser.after_epoch(None, None, is_last=False) is plan
+    assert organiser.history == []
+    assert organiser.progress() == "6 edges"
