@@ -36,7 +36,7 @@ density : float, default=1.0
     Share of the possible edges, drawn at random, that exist at the start. The weights
     of the others wait for an evolution to add them.
 
-epsilon : float, default=0.4
+epsilon : float, default=0.25
     Threshold of the evolution, in (0, 1). Edges between nodes that are inactive
     together on more than ``1 - epsilon`` of the training rows are pruned; between
     nodes that are active together as often, they are added. From 0.5 on, a pair of
@@ -90,7 +90,7 @@ class FreeNetParameters:
 
     _: KW_ONLY
     density: float = 1.0
-    epsilon: float = 0.4
+    epsilon: float = 0.25
     evolve_interval: int | str = 4
     max_evolutions: int = 10
 

@@ -19,6 +19,9 @@ from sknm.validation import to_tensor
 CHUNK_ELEMENTS = 2**18
 """Node values that are computed at a time: they should stay in the cache."""
 
+SPARSE_CHUNK_ELEMENTS = 2**20
+"""The same with sparse edges, whose products are slow for few rows."""
+
 
 @dataclass
 class SolveStats:
@@ -101,9 +104,14 @@ def compute(
     rows = X if isinstance(X, Tensor) else to_tensor(X, "cpu")
     prepared = Prepared()
     with network.at_work(n_jobs):
-        for chunk in rows.split(max(128, CHUNK_ELEMENTS // network.n_nodes // 64 * 64)):
+        for chunk in rows.split(_chunk_rows(network)):
             solution = network.solve(chunk.to(network.device), prepared)
             stats.add(solution)
             values = solution.value if read is None else read(solution.value)
             parts.append(values.cpu().numpy())
     return np.concatenate(parts), stats
+
+
+def _chunk_rows(network: GraphNetwork) -> int:
+    elements = SPARSE_CHUNK_ELEMENTS if network.plan.is_sparse else CHUNK_ELEMENTS
+    return max(128, elements // network.n_nodes // 64 * 64)

@@ -10,14 +10,14 @@ import torch
 from sknm import DAGClassifier
 from sknm.graph.plan import Plan
 from sknm.graph.topology import Topology
-from sknm.plasticity.fixed import FixedGraph
+from sknm.plasticity.sparsity import SparseGraph
 
 
-class MagnitudeGraph(FixedGraph):
+class MagnitudeGraph(SparseGraph):
     """Keeps the edges of largest absolute weight from some epoch on."""
 
     def __init__(self, topology: Topology, density: float, epoch: int) -> None:
-        super().__init__(topology)
+        super().__init__(topology, "uniform", 0.0)
         self._n_kept = round(density * topology.n_edges)
         self._epochs_left = epoch
 

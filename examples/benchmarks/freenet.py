@@ -298,7 +298,7 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--nodes", nargs="+", type=int, default=[30, 40, 60, 80, 100])
     add("--models", nargs="+", choices=MODELS, default=list(MODELS))
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    add("--dropout", type=float, default=0.0, help="of all models in controls")
+    add("--dropout", type=float, default=0.05, help="of all models in controls")
     add("--max-iter", type=int, default=32, help="epochs of all models in controls")
     add("--repeats", type=int, default=5)
     add("--report-only", action="store_true", help="measure nothing, only summarise")

@@ -15,6 +15,9 @@ STAGE_NODES = 32
 """Most nodes of levels without cycles that are joined to one stage: a stage costs
 one product with what comes before, and as many small ones as it has levels."""
 
+SPARSE_STAGE_NODES = 16
+"""The same where products with what comes before are sparse, which makes them cheap."""
+
 
 class Batch:
     """Cyclic components of one stage, solved together.
@@ -187,7 +190,8 @@ class Plan:
         self._like = like.new_empty(0)
         self.stages: list[PlannedStage] = []
         start = 0
-        for levels in _grouped(topology.stages):
+        most = SPARSE_STAGE_NODES if is_sparse else STAGE_NODES
+        for levels in _grouped(topology.stages, most):
             self.stages.append(PlannedStage(levels, start, topology, like))
             start = self.stages[-1].places.stop
         order = np.concatenate([np.arange(0), *(s.nodes for s in self.stages)])
@@ -225,11 +229,12 @@ class Plan:
 
     def arrange(self, x: Tensor) -> Tensor:
         """Bring the rows of `x` (n_nodes, …) into the order of the plan."""
-        return x if self.order is None else x[self.order]
+        return x if self.order is None else x.index_select(0, self.order)
 
     def restore(self, x: Tensor) -> Tensor:
         """Bring rows in the order of the plan into that of the nodes."""
-        return x if self._place_of is None else x[self._place_of]
+        places = self._place_of
+        return x if places is None else x.index_select(0, places)
 
     def arrange_pairs(self, W: Tensor) -> Tensor:
         """Bring rows and columns of `W` (n_nodes, n_nodes) into the plan's order."""
@@ -241,12 +246,12 @@ class Plan:
         return W if places is None else W[places[:, None], places]
 
 
-def _grouped(levels: list[Stage]) -> Iterator[list[Stage]]:
-    """Join consecutive levels without cycles until they have `STAGE_NODES` nodes."""
+def _grouped(levels: list[Stage], most: int) -> Iterator[list[Stage]]:
+    """Join consecutive levels without cycles, up to so many nodes."""
     waiting: list[Stage] = []
     for level in levels:
         size = sum(len(stage.acyclic) for stage in waiting)
-        if waiting and (level.blocks or size + len(level.acyclic) > STAGE_NODES):
+        if waiting and (level.blocks or size + len(level.acyclic) > most):
             yield waiting
             waiting = []
         if level.blocks:
