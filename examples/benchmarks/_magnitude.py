@@ -21,6 +21,11 @@ class MagnitudeGraph(SparseGraph):
         self._n_kept = round(density * topology.n_edges)
         self._epochs_left = epoch
 
+    def after_step(self, W: torch.Tensor, step_size: float, strained: bool) -> Plan:
+        """Keep pruned weights at zero, whatever their momentum."""
+        W.mul_(self.plan.mask)
+        return super().after_step(W, step_size, strained)
+
     def after_epoch(self, network: Any, table: Any, is_last: bool) -> Plan:
         """Prune if it is time."""
         self._epochs_left -= 1
