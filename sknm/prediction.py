@@ -19,7 +19,7 @@ from sknm.validation import to_tensor
 CHUNK_ELEMENTS = 2**18
 """Node values that are computed at a time: they should stay in the cache."""
 
-SPARSE_CHUNK_ELEMENTS = 2**20
+SPARSE_CHUNK_ELEMENTS = 3 * 2**19
 """The same with sparse edges, whose products are slow for few rows."""
 
 

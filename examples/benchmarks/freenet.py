@@ -114,7 +114,12 @@ def build(
     n_edges: int | None,
 ) -> Any:
     """Return an unfitted model; all but two need the edges that a FreeNet had left."""
-    shared = {"dropout": args.dropout, "max_iter": args.max_iter}
+    shared = {
+        "alpha": args.alpha,
+        "dropout": args.dropout,
+        "label_smoothing": args.label_smoothing,
+        "max_iter": args.max_iter,
+    }
     if model in ("evolved", "dense"):
         most = 0 if model == "dense" else 10
         return FreeNetClassifier(k, max_evolutions=most, **shared)
@@ -298,7 +303,9 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--nodes", nargs="+", type=int, default=[30, 40, 60, 80, 100])
     add("--models", nargs="+", choices=MODELS, default=list(MODELS))
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add("--alpha", type=float, default=0.3, help="of all models in controls")
     add("--dropout", type=float, default=0.05, help="of all models in controls")
+    add("--label-smoothing", type=float, default=0.0, help="of all in controls")
     add("--max-iter", type=int, default=32, help="epochs of all models in controls")
     add("--repeats", type=int, default=5)
     add("--report-only", action="store_true", help="measure nothing, only summarise")

@@ -277,7 +277,7 @@ class _Pass:
     def _run_stages(self, x: Tensor, W: Tensor) -> Solution:
         plan = self.plan
         x = plan.arrange(x)
-        z = torch.zeros_like(x, memory_format=torch.contiguous_format)
+        z = torch.empty_like(x, memory_format=torch.contiguous_format)
         found = Solution(z, x.new_ones(x.shape[1], dtype=torch.bool), 0, 0.0)
         joins = self._joins(W)
         stages = list(enumerate(plan.stages))
