@@ -122,7 +122,7 @@ def build(
     }
     if model in ("evolved", "dense"):
         most = 0 if model == "dense" else 10
-        return FreeNetClassifier(k, max_evolutions=most, **shared)
+        return FreeNetClassifier(k, epsilon=args.epsilon, max_evolutions=most, **shared)
     if n_edges is None:
         raise SystemExit(f"{model} needs a row of 'evolved' for the same k and seed")
     density = n_edges / (k * (k - 1) / 2)
@@ -303,6 +303,7 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--nodes", nargs="+", type=int, default=[30, 40, 60, 80, 100])
     add("--models", nargs="+", choices=MODELS, default=list(MODELS))
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add("--epsilon", type=float, default=0.25, help="of the evolution in controls")
     add("--alpha", type=float, default=0.3, help="of all models in controls")
     add("--dropout", type=float, default=0.05, help="of all models in controls")
     add("--label-smoothing", type=float, default=0.0, help="of all in controls")
