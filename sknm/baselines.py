@@ -91,6 +91,14 @@ class FeedForwardParameters:
 class FeedForwardMixin:
     """The graph of layered networks: each layer is wholly joined to the next."""
 
+    def _validate_params(self) -> None:
+        if isinstance(self.n_nodes, (tuple, list, np.ndarray)):  # as in MLPClassifier
+            raise ValueError(
+                f"n_nodes={self.n_nodes!r} must be a number of nodes; give sizes of "
+                f"layers by name, hidden_layer_sizes={self.n_nodes!r}."
+            )
+        super()._validate_params()
+
     def _check_parameters(self) -> None:
         given = self.hidden_layer_sizes
         sizes = [self.n_nodes] if given is None else given

@@ -1,5 +1,7 @@
 """Acyclic estimators name the parameter that is wrong, and the remedy."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -153,6 +155,14 @@ def test_message_shows_the_layers_that_were_given():
 def test_layer_sizes_have_to_be_a_sequence(estimator, method, sizes):
     message = r"The 'hidden_layer_sizes' parameter of .* must be an array-like or None"
     refuses(make(estimator, hidden_layer_sizes=sizes), message, method)
+
+
+@LAYERED
+@METHODS
+@pytest.mark.parametrize("sizes", [(5, 3), [5]], ids=str)
+def test_layer_sizes_in_the_place_of_a_number_of_nodes(estimator, method, sizes):
+    message = re.escape(f"by name, hidden_layer_sizes={sizes}.")
+    refuses(make(estimator, n_nodes=sizes), message, method)
 
 
 # Sparse graphs.
