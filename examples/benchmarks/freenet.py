@@ -211,8 +211,9 @@ def draw_controls(
 ) -> None:
     """Draw accuracy against the number of nodes."""
     for model in args.models:
-        means = [accuracies(found[model, k]).mean() for k in args.nodes]
-        axis.plot(args.nodes, means, "o-", label=model)
+        measured = [k for k in args.nodes if found[model, k]]
+        means = [accuracies(found[model, k]).mean() for k in measured]
+        axis.plot(measured, means, "o-", label=model)
     for model, style in {"evolved": "k--", "layer": "k:"}.items():
         values = [float(v) for v in PAPER[name, model].split()]
         axis.plot(PAPER_NODES, values, style, lw=1, label=f"paper, {model}")

@@ -92,7 +92,8 @@ def free_evolve(
     ndarray of bool of shape (n_nodes, n_nodes)
         The edges afterwards, strictly upper triangular.
     """
-    threshold = round(1 - epsilon, 12)
+    # Below 1, so that what is always so counts for the smallest epsilon, too.
+    threshold = min(round(1 - epsilon, 12), np.nextafter(1.0, 0.0))
     # Both matrices are symmetric: only the upper triangle keeps the graph acyclic.
     augment = np.triu(active > threshold, 1)
     # For epsilon >= 1/2 a pair may be in both: what is to be pruned isn't added.

@@ -19,8 +19,9 @@ from sknm.training.optimizers import AdamW
 N_NODES = 5
 TRIANGLE = Topology.triangular(N_NODES)
 
-epsilons = st.floats(0, 1, exclude_min=True, exclude_max=True)
-small_epsilons = st.floats(0, 0.5, exclude_min=True, exclude_max=True)
+# From 2**-53 on, 1 - epsilon is less than 1.
+epsilons = st.floats(2**-53, 1, exclude_min=True, exclude_max=True)
+small_epsilons = st.floats(2**-53, 0.5, exclude_min=True, exclude_max=True)
 
 
 @st.composite
