@@ -6,32 +6,27 @@ import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
+from torch import nn
 
 from sknm.graph.equilibrium import Memory
-from sknm.graph.plan import Plan
-from sknm.graph.problem import SolverOptions
 from sknm.parameters import SharedParameters
 from sknm.prediction import compute
 from sknm.training.engine import Options, build_net, choose_device, is_available, train
 from sknm.training.monitor import Monitor
 from sknm.training.net import NonFiniteLoss, TrainingNet
-from sknm.training.network import GraphNetwork, Weights
+from sknm.training.network import Network
 from sknm.training.recipe import choose_batch_size, choose_max_iter
 from sknm.validation import (
     Samples,
     check_weights,
     draw_seed,
     leave_out_unweighted,
-    to_numpy,
-    to_tensor,
     weighted_samples,
 )
 
@@ -42,15 +37,22 @@ STATS_ROWS = 2000
 class GraphEstimator(SharedParameters, BaseEstimator):
     """What all estimators have in common.
 
-    `sknm.targets` adds what classes and numbers need; an estimator says how
-    its node weights start, what changes them, and how it is solved.
+    `sknm.targets` adds what classes and numbers need, `sknm.solved` what networks
+    whose node values solve an equation have; an estimator says how its weights start,
+    and what changes them.
     """
 
     net_: TrainingNet
 
     @abstractmethod
-    def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
-        """Draw ``W`` before training, (n_nodes, n_nodes)."""
+    def _make_network(
+        self, samples: Samples, batch_size: int, generator: torch.Generator
+    ) -> Network:
+        """Make the network as it is before training."""
+
+    @abstractmethod
+    def _read_weights(self, network: Network) -> None:
+        """Set the fitted attributes that show topology and weights."""
 
     @abstractmethod
     def _make_organiser(self, generator: torch.Generator) -> Any:
@@ -76,22 +78,8 @@ class GraphEstimator(SharedParameters, BaseEstimator):
     def _score_outputs(self, y: np.ndarray, outputs: np.ndarray) -> float:
         """Score raw outputs against encoded targets; larger is better."""
 
-    _input_gain: ClassVar[float] = 0.5
-    """Standard deviation of what enters a node from standardised inputs at first."""
-
-    def _solver_name(self) -> str:
-        return "auto"
-
     def _n_nodes(self) -> int:
         return self.n_nodes
-
-    def _n_inlets(self) -> int:
-        """Count the nodes, from the first on, that receive the inputs."""
-        return self._n_nodes()
-
-    def _n_outlets(self) -> int:
-        """Count the nodes, up to the last, that are read."""
-        return self._n_nodes()
 
     def _check_parameters(self) -> None:
         """Raise for combinations of parameters that can't work."""
@@ -162,49 +150,6 @@ default=None
         self._prepare(samples, self._batch_size(len(samples)), first)
         return self._run(samples, None, 1, one_cycle=False)
 
-    def node_values(self, X: Any, *, return_stats: bool = False) -> Any:
-        """Solve ``z = σ(zW + xU + b)`` for the values of all nodes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-        return_stats : bool, default=False
-            Whether to say how well the values were found, too.
-
-        Returns
-        -------
-        z : ndarray of shape (n_samples, n_nodes)
-            Node values.
-        stats : dict
-            Only with `return_stats`: "iterations", "residual" (the largest
-            ``|z - σ(zW + xU + b)|``) and "unconverged" (share of the rows).
-        """
-        check_is_fitted(self)
-        z, stats = compute(self.net_.module_, self._check_X(X), n_jobs=self.n_jobs)
-        stats.warn()
-        return (z, stats.as_dict()) if return_stats else z
-
-    @available_if(lambda self: hasattr(self, "net_"))
-    def sparsify(self) -> Any:
-        """Drop what only training needs: weights of absent edges, optimiser state.
-
-        The predictions stay the same. A later warm start begins from the edges that
-        are left.
-
-        Returns
-        -------
-        object
-            The estimator itself.
-        """
-        network = self.net_.module_
-        with torch.no_grad():
-            network.node_weights.mul_(network.plan.mask)
-            network.plan = Plan(network.plan.topology, network.node_weights, True)
-        self.net_.organiser.forget()
-        self.net_.initialize_optimizer()
-        return self
-
     # What fit is made of.
 
     def _take_in(self, X: Any, y: Any, sample_weight: Any, first: bool) -> Samples:
@@ -272,14 +217,7 @@ default=None
     def _build(self, samples: Samples, batch_size: int) -> None:
         self.device_ = choose_device(self.device)
         generator = torch.Generator().manual_seed(draw_seed(self.random_state))
-        network = GraphNetwork(
-            self._draw_weights(samples, generator),
-            self.activation,
-            self._training_options(samples.X.dtype, noisy=len(samples) > batch_size),
-            self._prediction_options(samples.X.dtype),
-            0.0 if self.optimizer == "lbfgs" else self.dropout,
-            generator,
-        )
+        network = self._make_network(samples, batch_size, generator)
         options = Options(
             self.optimizer,
             self.learning_rate_init,
@@ -295,37 +233,6 @@ default=None
             options,
         )
         self.validation_scores_: list[float] | None = None
-
-    def _draw_weights(self, samples: Samples, generator: torch.Generator) -> Weights:
-        drawn = Weights.draw(
-            self._draw_node_weights,
-            (samples.X.shape[1], self._n_inlets()),
-            (self._n_outlets(), self._n_outputs()),
-            self._input_gain,
-            generator,
-        )
-        return drawn.to(to_tensor(samples.X[:0], "cpu").dtype)
-
-    def _training_options(self, dtype: np.dtype, noisy: bool) -> SolverOptions:
-        """Loose in steps of noisy gradients, else tight: weights act like repetition.
-
-        The adjoint solve stops by the size of the gradients, which repeating a row
-        doesn't change, but weighting it does.
-        """
-        if noisy:
-            return SolverOptions(
-                self._solver_name(), 0.0, 0.1, max_iter=60, verify=False
-            )
-        if dtype == np.float32:
-            return self._prediction_options(dtype)
-        return SolverOptions(self._solver_name(), 1e-12, 1e-12, max_iter=500)
-
-    def _prediction_options(self, dtype: np.dtype) -> SolverOptions:
-        # Relative to large node values, as outliers make them, float32 can't do better.
-        atol, rtol = (5e-5, 5e-6) if dtype == np.float32 else (1e-9, 1e-9)
-        return SolverOptions(
-            self._solver_name(), atol, rtol, max_iter=500, first_check=10
-        )
 
     def _run(
         self,
@@ -390,16 +297,8 @@ default=None
         self.solver_stats_ = stats.as_dict()
         stats.warn()
 
-    def _set_weights(self, network: GraphNetwork) -> None:
-        self.topology_ = network.plan.topology
-        n_before = network.n_nodes - len(network.output_weights)
-        n_after = network.n_nodes - network.input_weights.shape[1]
-        U, V = to_numpy(network.input_weights), to_numpy(network.output_weights)
-        self.input_weights_ = np.pad(U, ((0, 0), (0, n_after)))
-        self.node_weights_ = to_numpy(network.node_weights * network.plan.mask)
-        self.node_biases_ = to_numpy(network.node_biases)
-        self.output_weights_ = np.pad(V, ((n_before, 0), (0, 0)))
-        self.output_biases_ = to_numpy(network.output_biases)
+    def _set_weights(self, network: Network) -> None:
+        self._read_weights(network)
 
     def _set_curves(self, net: TrainingNet, monitor: Monitor) -> None:
         losses = [e["train_loss"] for e in net.history if "train_loss" in e]

@@ -23,6 +23,7 @@ from sknm.parameters import (
 )
 from sknm.plasticity.fixed import FixedGraph, draw_edges
 from sknm.plasticity.sparsity import SparseGraph
+from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.validation import Samples
 
@@ -88,7 +89,7 @@ class FeedForwardParameters:
     }
 
 
-class FeedForwardMixin:
+class FeedForwardMixin(SolvedGraph):
     """The graph of layered networks: each layer is wholly joined to the next."""
 
     def _validate_params(self) -> None:
@@ -275,7 +276,7 @@ class DAGParameters:
     }
 
 
-class DAGMixin:
+class DAGMixin(SolvedGraph):
     """The graph of both estimators: complete at first, then made sparse."""
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:

@@ -21,6 +21,7 @@ from sknm.parameters import (
 )
 from sknm.plasticity.coactivation import EvolvingGraph, free_evolve
 from sknm.plasticity.fixed import draw_edges, random_part
+from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.monitor import Monitor
 from sknm.validation import Samples
@@ -105,7 +106,7 @@ class FreeNetParameters:
     }
 
 
-class FreeNetMixin:
+class FreeNetMixin(SolvedGraph):
     """The graph of both estimators: a triangle that evolves."""
 
     def _check_parameters(self) -> None:

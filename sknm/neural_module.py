@@ -22,6 +22,7 @@ from sknm.parameters import (
 )
 from sknm.plasticity.modules import PENALTIES, ModulePenalty, draw_weights, module_sizes
 from sknm.plasticity.organiser import ModularOrganiser
+from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.network import GraphNetwork
 from sknm.training.optimizers import AdamW
@@ -150,7 +151,7 @@ class NeuralModuleParameters:
     }
 
 
-class NeuralModuleMixin:
+class NeuralModuleMixin(SolvedGraph):
     """The graph of both estimators: how it starts, and what changes it."""
 
     def _check_parameters(self) -> None:

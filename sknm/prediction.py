@@ -11,16 +11,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from sknm.graph.equilibrium import Prepared
 from sknm.graph.problem import Solution
-from sknm.training.network import GraphNetwork
+from sknm.training.network import Network
 from sknm.validation import to_tensor
-
-CHUNK_ELEMENTS = 2**18
-"""Node values that are computed at a time: they should stay in the cache."""
-
-SPARSE_CHUNK_ELEMENTS = 3 * 2**19
-"""The same with sparse edges, whose products are slow for few rows."""
 
 
 @dataclass
@@ -75,7 +68,7 @@ class SolveStats:
 
 @torch.inference_mode()
 def compute(
-    network: GraphNetwork,
+    network: Network,
     X: np.ndarray | Tensor,
     read: Callable[[Tensor], Tensor] | None = None,
     n_jobs: int | None = None,
@@ -84,7 +77,7 @@ def compute(
 
     Parameters
     ----------
-    network : GraphNetwork
+    network : Network
         A network in evaluation mode.
     X : ndarray or Tensor of shape (n_samples, n_features)
         Checked data.
@@ -102,16 +95,11 @@ def compute(
     """
     stats, parts = SolveStats(), []
     rows = X if isinstance(X, Tensor) else to_tensor(X, "cpu")
-    prepared = Prepared()
+    prepared = network.prepare()
     with network.at_work(n_jobs):
-        for chunk in rows.split(_chunk_rows(network)):
+        for chunk in rows.split(network.chunk_rows):
             solution = network.solve(chunk.to(network.device), prepared)
             stats.add(solution)
             values = solution.value if read is None else read(solution.value)
             parts.append(values.cpu().numpy())
     return np.concatenate(parts), stats
-
-
-def _chunk_rows(network: GraphNetwork) -> int:
-    elements = SPARSE_CHUNK_ELEMENTS if network.plan.is_sparse else CHUNK_ELEMENTS
-    return max(128, elements // network.n_nodes // 64 * 64)

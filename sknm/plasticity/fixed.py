@@ -71,6 +71,10 @@ class FixedGraph:
         """Change the edges, given the network and the data; return how to solve."""
         return self.plan
 
+    def survivors(self) -> Tensor | None:
+        """Return the nodes that the last epoch left, None for all of them."""
+        return None
+
     def resume(self, plan: Plan) -> None:
         """Go back to a plan that was in use before."""
         self.plan, self.topology = plan, plan.topology

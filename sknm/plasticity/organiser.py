@@ -170,6 +170,10 @@ class ModularOrganiser:
         )
         return self._plan
 
+    def survivors(self) -> Tensor | None:
+        """Return the nodes that the last epoch left: all, for which None stands."""
+        return None
+
     def resume(self, plan: Plan) -> None:
         """Go back to a plan that was in use before."""
         self._plan = plan

@@ -11,7 +11,7 @@ from torch import nn
 
 from sknm.training.monitor import Monitor
 from sknm.training.net import NonFiniteLoss, Table, TrainingNet
-from sknm.training.network import GraphNetwork
+from sknm.training.network import Network
 from sknm.training.optimizers import AdamW
 from sknm.training.recipe import Constant, OneCycle
 
@@ -46,7 +46,7 @@ class Options:
 
 
 def build_net(
-    network: GraphNetwork,
+    network: Network,
     criterion: nn.Module,
     organiser: Any,
     generator: torch.Generator,
@@ -56,7 +56,7 @@ def build_net(
 
     Parameters
     ----------
-    network : GraphNetwork
+    network : Network
         What to train.
     criterion : nn.Module
         The loss.

@@ -73,9 +73,7 @@ class Monitor(Callback):
         self.last, self._state = self._state, net.snapshot()
         if self.score is not None:
             self._compare(net, self.score)
-        net.module_.plan = net.organiser.after_epoch(
-            net.module_, dataset_train, is_last=self._n_epochs == self.n_epochs
-        )
+        net.end_epoch(dataset_train, is_last=self._n_epochs == self.n_epochs)
         if self.verbose:
             print(self._line(net))
         if self.stops and self._waited >= self.n_iter_no_change:

@@ -12,7 +12,8 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor
 
-from sknm.training.network import GraphNetwork
+from sknm.training.network import Network
+from sknm.training.optimizers import change_moments
 from sknm.training.recipe import Constant, step_scale
 
 SHUFFLED_BATCHES = 32
@@ -111,14 +112,14 @@ class TrainingNet(NeuralNet):
 
     Parameters
     ----------
-    module : GraphNetwork
+    module : Network
         The network, ready to be used.
     criterion : nn.Module
         Loss of outputs, targets and weights.
     organiser : object
         Changes weights and topology: has ``start``, ``gradient``, ``step_scale``,
-        ``before_step``, ``after_step``, ``after_epoch``, ``resume``, ``finish`` and
-        ``progress``, as `sknm.plasticity.fixed.FixedGraph` has them.
+        ``before_step``, ``after_step``, ``after_epoch``, ``survivors``, ``resume``,
+        ``finish`` and ``progress``, as `sknm.plasticity.fixed.FixedGraph` has them.
     generator : torch.Generator
         Source of the order of the rows.
     l2 : float, default=0.0
@@ -129,7 +130,7 @@ class TrainingNet(NeuralNet):
 
     def __init__(
         self,
-        module: GraphNetwork,
+        module: Network,
         criterion: Any,
         *,
         organiser: Any,
@@ -201,6 +202,7 @@ class TrainingNet(NeuralNet):
         network = self.module_
         outputs = network(batch.X)
         loss = self.criterion_(outputs, batch.y, batch.weights)
+        loss = loss + network.penalty(batch.weights)
         if self.l2:
             loss = loss + self.l2 / 2 * network.squared_weights()
         loss.backward()
@@ -214,6 +216,14 @@ class TrainingNet(NeuralNet):
         except StopTraining:
             pass
         return self
+
+    def end_epoch(self, table: Table, is_last: bool) -> None:
+        """Have the organiser look at the graph, and forget nodes that it removes."""
+        network = self.module_
+        network.plan = self.organiser.after_epoch(network, table, is_last)
+        survivors = self.organiser.survivors()
+        if survivors is not None:
+            change_moments(self.optimizer_, network.keep(survivors))
 
     def snapshot(self) -> dict[str, Any]:
         """Copy the network's parameters and edges, to come back to."""
@@ -237,7 +247,9 @@ class TrainingNet(NeuralNet):
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Go back to a snapshot."""
-        self.module_.load_state_dict(snapshot["parameters"])
+        if not self.module_.load(snapshot["parameters"]):
+            # Its averages are those of fewer nodes.
+            self.initialize_optimizer()
         self.module_.plan = snapshot["plan"]
         self.organiser.resume(snapshot["plan"])
 

@@ -1,10 +1,12 @@
-"""The torch module that all estimators train: inputs, a graph of nodes, outputs."""
+"""The torch modules that estimators train: inputs, a graph of nodes, outputs."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,12 @@ from sknm.graph.equilibrium import Gradient, Memory, Prepared, solve
 from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.plan import Plan
 from sknm.graph.problem import Solution, SolverOptions
+
+CHUNK_ELEMENTS = 2**18
+"""Node values that are computed at a time: they should stay in the cache."""
+
+SPARSE_CHUNK_ELEMENTS = 3 * 2**19
+"""The same with sparse edges, whose products are slow for few rows."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,114 @@ class Weights:
         return Weights(**{name: w.to(dtype) for name, w in vars(self).items()})
 
 
-class GraphNetwork(nn.Module):
+class Network(nn.Module):
+    """What training and prediction ask of a network.
+
+    Parameters
+    ----------
+    activation : str
+        Name of the activation σ.
+    dropout : float
+        Share of the nodes whose output is left out of a training step.
+    generator : torch.Generator
+        Source of randomness of the dropout.
+
+    Attributes
+    ----------
+    plan : Any
+        How to compute with the edges that exist; set before the first use.
+    gradient : {"edges", "modules", "all"}
+        For which node weights a training step computes a gradient.
+    memory : Memory
+        What one training step leaves for the next.
+    workers : Workers
+        Threads that share the modules, see :meth:`at_work`.
+    """
+
+    plan: Any
+    node_weights: Tensor
+    node_biases: Tensor
+
+    def __init__(
+        self, activation: str, dropout: float, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.sigma = ACTIVATIONS[activation]
+        self.dropout = dropout
+        self.generator = generator
+        self.gradient: Gradient = "all"
+        self.memory = Memory()
+        self.workers = Workers()
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return len(self.node_biases)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.node_biases.device
+
+    @abstractmethod
+    def solve(self, X: Tensor, prepared: Any = None) -> Solution:
+        """Node values of a batch of inputs, and how well they were found."""
+
+    @abstractmethod
+    def read(self, z: Tensor) -> Tensor:
+        """Read outputs from node values."""
+
+    @abstractmethod
+    def prepare(self) -> Any:
+        """Make what several solves with the same weights share."""
+
+    @abstractmethod
+    def move(self, device: str) -> Network:
+        """Bring parameters and plan to a device."""
+
+    @property
+    @abstractmethod
+    def chunk_rows(self) -> int:
+        """Rows that are predicted at a time."""
+
+    def load(self, parameters: dict[str, Tensor]) -> bool:
+        """Take over copied parameters; return whether their sizes are the same."""
+        self.load_state_dict(parameters)
+        return True
+
+    def keep(self, nodes: Tensor) -> Callable[[Tensor], Tensor]:
+        """Remove all nodes but some; return how that changes the parameters."""
+        raise NotImplementedError(f"{type(self).__name__} keeps all of its nodes.")
+
+    def penalty(self, weights: Tensor | None) -> Tensor | float:
+        """Return what the last outputs cost beyond their loss, given row weights."""
+        return 0.0
+
+    @contextmanager
+    def at_work(self, n_jobs: int | None) -> Iterator[None]:
+        """Spread the modules over `n_jobs` threads for as long as the context lasts."""
+        former = self.workers
+        with open_workers(n_jobs) as self.workers:
+            try:
+                yield
+            finally:
+                self.workers = former
+
+    def squared_weights(self) -> Tensor:
+        """Sum of the squares of all weights, biases excepted."""
+        named = self.named_parameters()
+        return sum(p.square().sum() for name, p in named if "bias" not in name)
+
+    def _dropout_factors(self, n_nodes: int) -> Tensor:
+        # One draw per node and step, not per sample (Graham et al. 2015, "Efficient
+        # batchwise dropout"): it costs nothing, and rows may be repeated or
+        # weighted without changing what is drawn.
+        kept = torch.empty(n_nodes, dtype=self.node_biases.dtype)
+        kept.bernoulli_(1 - self.dropout, generator=self.generator)
+        return kept.div_(1 - self.dropout).to(self.device)
+
+
+class GraphNetwork(Network):
     """``z = σ(zW + xU + b)``, ``logits = zV + c``.
 
     The first nodes, as many as U has columns, receive the inputs; the last, as many as
@@ -101,17 +216,6 @@ class GraphNetwork(nn.Module):
         Share of the nodes whose output is left out of a training step.
     generator : torch.Generator
         Source of randomness of the dropout.
-
-    Attributes
-    ----------
-    plan : Plan
-        How to solve over the edges that exist; has to be set before the first use.
-    gradient : {"edges", "modules", "all"}
-        For which node weights a training step computes a gradient.
-    memory : Memory
-        What one training step leaves for the next.
-    workers : Workers
-        Threads that share the modules, see :meth:`at_work`.
     """
 
     plan: Plan
@@ -125,27 +229,11 @@ class GraphNetwork(nn.Module):
         dropout: float,
         generator: torch.Generator,
     ) -> None:
-        super().__init__()
+        super().__init__(activation, dropout, generator)
         for name, value in vars(weights).items():
             setattr(self, name, nn.Parameter(value))
-        self.sigma = ACTIVATIONS[activation]
         self.training_options = training_options
         self.options = options
-        self.dropout = dropout
-        self.generator = generator
-        self.gradient: Gradient = "all"
-        self.memory = Memory()
-        self.workers = Workers()
-
-    @property
-    def n_nodes(self) -> int:
-        """Number of nodes."""
-        return len(self.node_biases)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return self.node_biases.device
 
     def forward(self, X: Tensor) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
@@ -163,6 +251,16 @@ class GraphNetwork(nn.Module):
         # Transposed, as the node values are: with few outputs several times faster.
         read = z.t() if len(V) == self.n_nodes else z.t()[-len(V) :]
         return torch.addmm(self.output_biases[:, None], V.t(), read).t()
+
+    def prepare(self) -> Prepared:
+        """Make what several solves with the same weights share."""
+        return Prepared()
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows that are predicted at a time."""
+        elements = SPARSE_CHUNK_ELEMENTS if self.plan.is_sparse else CHUNK_ELEMENTS
+        return max(128, elements // self.n_nodes // 64 * 64)
 
     def move(self, device: str) -> GraphNetwork:
         """Bring parameters and plan to a device."""
@@ -191,26 +289,3 @@ class GraphNetwork(nn.Module):
             workers=self.workers,
             prepared=prepared,
         )
-
-    @contextmanager
-    def at_work(self, n_jobs: int | None) -> Iterator[None]:
-        """Spread the modules over `n_jobs` threads for as long as the context lasts."""
-        former = self.workers
-        with open_workers(n_jobs) as self.workers:
-            try:
-                yield
-            finally:
-                self.workers = former
-
-    def squared_weights(self) -> Tensor:
-        """Sum of the squares of all weights, biases excepted."""
-        named = self.named_parameters()
-        return sum(p.square().sum() for name, p in named if "bias" not in name)
-
-    def _dropout_factors(self, n_outlets: int) -> Tensor:
-        # One draw per node and step, not per sample (Graham et al. 2015, "Efficient
-        # batchwise dropout"): it costs nothing, and rows may be repeated or
-        # weighted without changing what is drawn.
-        kept = torch.empty(n_outlets, dtype=self.node_biases.dtype)
-        kept.bernoulli_(1 - self.dropout, generator=self.generator)
-        return kept.div_(1 - self.dropout).to(self.device)

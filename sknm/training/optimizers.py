@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -72,6 +72,29 @@ class AdamW:
                 amsgrad=False,
                 maximize=False,
             )
+
+
+def change_moments(optimizer: Any, change: Callable[[Tensor], Tensor]) -> None:
+    """Change what an optimiser remembers as its parameters have changed their sizes.
+
+    Parameters
+    ----------
+    optimizer : AdamW or torch.optim.SGD or torch.optim.LBFGS
+        The optimiser.
+    change : callable
+        Makes a tensor of a parameter's former size one of its present size.
+    """
+    if isinstance(optimizer, AdamW):
+        for moments in optimizer._moments:
+            moments.means = [change(mean) for mean in moments.means]
+            moments.squares = [change(square) for square in moments.squares]
+    elif isinstance(optimizer, torch.optim.LBFGS):
+        optimizer._numel_cache = None  # its memory is cleared at each step
+    else:
+        for state in optimizer.state.values():
+            buffer = state.get("momentum_buffer")
+            if buffer is not None:
+                state["momentum_buffer"] = change(buffer)
 
 
 class _Moments:

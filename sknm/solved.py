@@ -1,0 +1,142 @@
+"""Estimators whose node values solve the equation of a graph."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sknm.graph.plan import Plan
+from sknm.graph.problem import SolverOptions
+from sknm.prediction import compute
+from sknm.training.network import GraphNetwork, Weights
+from sknm.validation import Samples, to_numpy, to_tensor
+
+
+class SolvedGraph:
+    """The network ``z = σ(zW + xU + b)``, ``logits = zV + c`` of an estimator.
+
+    An estimator says how its node weights start, and how it is solved.
+    """
+
+    @abstractmethod
+    def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
+        """Draw ``W`` before training, (n_nodes, n_nodes)."""
+
+    _input_gain: ClassVar[float] = 0.5
+    """Standard deviation of what enters a node from standardised inputs at first."""
+
+    def _solver_name(self) -> str:
+        return "auto"
+
+    def _n_inlets(self) -> int:
+        """Count the nodes, from the first on, that receive the inputs."""
+        return self._n_nodes()
+
+    def _n_outlets(self) -> int:
+        """Count the nodes, up to the last, that are read."""
+        return self._n_nodes()
+
+    def node_values(self, X: Any, *, return_stats: bool = False) -> Any:
+        """Solve ``z = σ(zW + xU + b)`` for the values of all nodes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        return_stats : bool, default=False
+            Whether to say how well the values were found, too.
+
+        Returns
+        -------
+        z : ndarray of shape (n_samples, n_nodes)
+            Node values.
+        stats : dict
+            Only with `return_stats`: "iterations", "residual" (the largest
+            ``|z - σ(zW + xU + b)|``) and "unconverged" (share of the rows).
+        """
+        check_is_fitted(self)
+        z, stats = compute(self.net_.module_, self._check_X(X), n_jobs=self.n_jobs)
+        stats.warn()
+        return (z, stats.as_dict()) if return_stats else z
+
+    @available_if(lambda self: hasattr(self, "net_"))
+    def sparsify(self) -> Any:
+        """Drop what only training needs: weights of absent edges, optimiser state.
+
+        The predictions stay the same. A later warm start begins from the edges that
+        are left.
+
+        Returns
+        -------
+        object
+            The estimator itself.
+        """
+        network = self.net_.module_
+        with torch.no_grad():
+            network.node_weights.mul_(network.plan.mask)
+            network.plan = Plan(network.plan.topology, network.node_weights, True)
+        self.net_.organiser.forget()
+        self.net_.initialize_optimizer()
+        return self
+
+    # What base asks for.
+
+    def _make_network(
+        self, samples: Samples, batch_size: int, generator: torch.Generator
+    ) -> GraphNetwork:
+        return GraphNetwork(
+            self._draw_weights(samples, generator),
+            self.activation,
+            self._training_options(samples.X.dtype, noisy=len(samples) > batch_size),
+            self._prediction_options(samples.X.dtype),
+            0.0 if self.optimizer == "lbfgs" else self.dropout,
+            generator,
+        )
+
+    def _draw_weights(self, samples: Samples, generator: torch.Generator) -> Weights:
+        drawn = Weights.draw(
+            self._draw_node_weights,
+            (samples.X.shape[1], self._n_inlets()),
+            (self._n_outlets(), self._n_outputs()),
+            self._input_gain,
+            generator,
+        )
+        return drawn.to(to_tensor(samples.X[:0], "cpu").dtype)
+
+    def _training_options(self, dtype: np.dtype, noisy: bool) -> SolverOptions:
+        """Loose in steps of noisy gradients, else tight: weights act like repetition.
+
+        The adjoint solve stops by the size of the gradients, which repeating a row
+        doesn't change, but weighting it does.
+        """
+        if noisy:
+            return SolverOptions(
+                self._solver_name(), 0.0, 0.1, max_iter=60, verify=False
+            )
+        if dtype == np.float32:
+            return self._prediction_options(dtype)
+        return SolverOptions(self._solver_name(), 1e-12, 1e-12, max_iter=500)
+
+    def _prediction_options(self, dtype: np.dtype) -> SolverOptions:
+        # Relative to large node values, as outliers make them, float32 can't do better.
+        atol, rtol = (5e-5, 5e-6) if dtype == np.float32 else (1e-9, 1e-9)
+        return SolverOptions(
+            self._solver_name(), atol, rtol, max_iter=500, first_check=10
+        )
+
+    def _read_weights(self, network: GraphNetwork) -> None:
+        self.topology_ = network.plan.topology
+        n_before = network.n_nodes - len(network.output_weights)
+        n_after = network.n_nodes - network.input_weights.shape[1]
+        U, V = to_numpy(network.input_weights), to_numpy(network.output_weights)
+        self.input_weights_ = np.pad(U, ((0, 0), (0, n_after)))
+        self.node_weights_ = to_numpy(network.node_weights * network.plan.mask)
+        self.node_biases_ = to_numpy(network.node_biases)
+        self.output_weights_ = np.pad(V, ((n_before, 0), (0, 0)))
+        self.output_biases_ = to_numpy(network.output_biases)
