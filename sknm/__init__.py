@@ -14,6 +14,8 @@ _HOMES = {
     "FreeNetRegressor": "freenet",
     "NeuralModuleClassifier": "neural_module",
     "NeuralModuleRegressor": "neural_module",
+    "URNClassifier": "urn",
+    "URNRegressor": "urn",
 }
 
 __all__ = [*_HOMES]

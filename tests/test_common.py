@@ -23,6 +23,8 @@ ESTIMATORS = [
     sknm.FreeNetRegressor(**SMALL),
     sknm.NeuralModuleClassifier(**SMALL, module_size=10),
     sknm.NeuralModuleRegressor(**SMALL, module_size=10),
+    sknm.URNClassifier(n_nodes=40, max_iter=60),
+    sknm.URNRegressor(n_nodes=40, max_iter=60),
 ]
 
 # Number of checks by minor version of scikit-learn: for a classifier, for a regressor.

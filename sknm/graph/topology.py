@@ -53,8 +53,10 @@ class Topology:
     Parameters
     ----------
     mask : ndarray or sparse array of shape (n_nodes, n_nodes)
-        Non-zero at ``[i, j]`` where the edge from node i to node j exists. The diagonal
-        must be empty: a node has a bias, not a loop (NM, "self-spin edge").
+        Non-zero at ``[i, j]`` where the edge from node i to node j exists.
+    loops : bool, default=False
+        Whether a node may have an edge to itself. In an equation it may not: it has
+        a bias instead (NM, "self-spin edge"). In a recursion (URN) it may.
 
     Attributes
     ----------
@@ -62,6 +64,8 @@ class Topology:
         The edges.
     n_nodes, n_edges : int
         Size of the graph.
+    has_loops : bool
+        Whether a node has an edge to itself.
     weak_labels, strong_labels : ndarray of shape (n_nodes,)
         Component of each node. Strong components are numbered in topological order:
         edges lead to equal or larger labels.
@@ -71,15 +75,16 @@ class Topology:
     Raises
     ------
     ValueError
-        If `mask` is not square or has an entry on the diagonal.
+        If `mask` is not square or has an entry on the diagonal without `loops`.
     """
 
-    def __init__(self, mask: Any) -> None:
+    def __init__(self, mask: Any, loops: bool = False) -> None:
         edges = sparse.csr_array(mask, dtype=bool)
         edges.eliminate_zeros()
         if edges.ndim != 2 or edges.shape[0] != edges.shape[1]:
             raise ValueError(f"mask must be square, got shape {edges.shape}.")
-        if edges.diagonal().any():
+        self.has_loops = bool(edges.diagonal().any())
+        if self.has_loops and not loops:
             raise ValueError(
                 "mask has entries on its diagonal, but a node can't have an edge to "
                 "itself; set the diagonal to zero."
@@ -233,7 +238,7 @@ class Topology:
     @property
     def is_acyclic(self) -> bool:
         """Whether no node can reach itself."""
-        return self.n_strong == self.n_nodes
+        return self.n_strong == self.n_nodes and not self.has_loops
 
     @cached_property
     def node_levels(self) -> np.ndarray:

@@ -1,0 +1,156 @@
+"""The torch module of URN: one matrix of weights, applied several times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from sknm.graph.problem import Solution
+from sknm.graph.recursion import Recursion, recur
+from sknm.training.network import CHUNK_ELEMENTS, Network
+
+
+class RecursiveNetwork(Network):
+    """``N_0 = (x, 0)``, ``N_t = σ(N_{t-1} W + b)``; outputs are the last of step I.
+
+    Parameters
+    ----------
+    node_weights : Tensor of shape (n_neurons, n_neurons)
+        ``W`` to start from.
+    node_biases : Tensor of shape (n_neurons,)
+        ``b`` to start from.
+    activation : str
+        Name of the activation σ.
+    alpha_activity : float
+        Price of activity, ``c_N``.
+    dropout : float
+        Share of the neurons whose values are left out of a training step.
+    generator : torch.Generator
+        Source of randomness of the dropout.
+
+    Attributes
+    ----------
+    plan : Recursion
+        What is computed; has to be set before the first use.
+    activity : Tensor of shape (n_neurons,)
+        How active each neuron was between the first step and the last, summed over
+        the rows of all training steps since :meth:`forget_activity`.
+    """
+
+    plan: Recursion
+
+    def __init__(
+        self,
+        node_weights: Tensor,
+        node_biases: Tensor,
+        activation: str,
+        alpha_activity: float,
+        dropout: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__(activation, dropout, generator)
+        self.node_weights = nn.Parameter(node_weights)
+        self.node_biases = nn.Parameter(node_biases)
+        self.alpha_activity = alpha_activity
+        self._row_activity: Tensor | None = None
+        self.forget_activity()
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
+        if not self.training:
+            return self.solve(X).value
+        plan = self.plan
+        factors = None
+        if self.dropout > 0:
+            factors = self._dropout_factors(plan.hidden.stop - plan.hidden.start)
+        outputs, self._row_activity, activity = recur(
+            X,
+            self.node_weights,
+            self.node_biases,
+            plan.n_outputs,
+            plan.n_steps,
+            self.sigma,
+            plan.hidden,
+            factors,
+        )
+        self.activity[plan.hidden] += activity
+        return outputs
+
+    def penalty(self, weights: Tensor | None) -> Tensor | float:
+        """Price of the activity in the last training step, ``c_N · Σ_t |N_t|``."""
+        rows, self._row_activity = self._row_activity, None
+        if self.alpha_activity == 0 or rows is None:
+            return 0.0
+        mean = rows.mean() if weights is None else (rows * weights).mean()
+        return self.alpha_activity * mean
+
+    def solve(
+        self, X: Tensor, prepared: list[tuple[Tensor, Tensor]] | None = None
+    ) -> Solution:
+        """Compute outputs of a batch of inputs; I steps are always enough."""
+        steps = self.prepare() if prepared is None else prepared
+        outputs = self.plan.run(X, steps, self.sigma)
+        converged = torch.ones(len(X), dtype=torch.bool, device=X.device)
+        return Solution(outputs, converged, self.plan.n_steps, 0.0)
+
+    def read(self, z: Tensor) -> Tensor:
+        """Return the outputs, which is what :meth:`solve` computes."""
+        return z
+
+    def prepare(self) -> list[tuple[Tensor, Tensor]]:
+        """Take out weights and biases of each step."""
+        return self.plan.steps(self.node_weights, self.node_biases)
+
+    def states(self, X: Tensor) -> Tensor:
+        """Values of all neurons after each step, (n_samples, n_steps + 1, n_alive)."""
+        N = X.new_zeros(len(X), self.plan.n_steps + 1, self.n_nodes)
+        N[:, 0, : self.plan.n_inputs] = X
+        for t in range(self.plan.n_steps):
+            u = torch.addmm(self.node_biases, N[:, t], self.node_weights)
+            N[:, t + 1] = self.sigma.value(u)
+        return N
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows that are predicted at a time."""
+        return max(128, CHUNK_ELEMENTS // max(1, self.n_nodes) // 64 * 64)
+
+    def move(self, device: str) -> RecursiveNetwork:
+        """Bring parameters and plan to a device."""
+        self.to(device)
+        mask = (self.node_weights != 0).cpu().numpy()
+        self.plan = self.plan.settled(mask, self.device)
+        self.forget_activity()
+        return self
+
+    def load(self, parameters: dict[str, Tensor]) -> bool:
+        """Take over copied parameters; return whether their sizes are the same."""
+        is_as_before = len(parameters["node_biases"]) == self.n_nodes
+        for name, p in self.named_parameters():
+            p.data = parameters[name].clone()
+            p.grad = None
+        if not is_as_before:
+            self.forget_activity()
+        return is_as_before
+
+    def keep(self, nodes: Tensor) -> Callable[[Tensor], Tensor]:
+        """Remove all neurons but some; return how that changes the parameters."""
+        at_nodes = partial(_at_nodes, nodes)
+        for p in self.parameters():
+            p.data = at_nodes(p.data)
+            p.grad = None
+        self.forget_activity()
+        return at_nodes
+
+    def forget_activity(self) -> None:
+        """Begin anew to add up how active neurons are."""
+        self.activity = torch.zeros_like(self.node_biases.data)
+
+
+def _at_nodes(nodes: Tensor, values: Tensor) -> Tensor:
+    for dim in range(values.ndim):
+        values = values.index_select(dim, nodes)
+    return values

@@ -1,0 +1,425 @@
+"""URN: unstructured recursive networks, from whose one matrix a structure emerges."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import KW_ONLY, dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from sknm._docstrings import fill
+from sknm.graph.depth import active_neurons, steps_that_matter
+from sknm.graph.recursion import Recursion
+from sknm.graph.topology import Topology
+from sknm.parameters import (
+    ACYCLIC_PARAMETERS,
+    CLASSIFIER_PARAMETERS,
+    SHARED_ATTRIBUTES,
+    ClassifierParameters,
+    SharedParameters,
+)
+from sknm.plasticity.dying import DyingNeurons
+from sknm.plasticity.locality import Locality
+from sknm.targets import GraphClassifier, GraphRegressor
+from sknm.training.monitor import Monitor
+from sknm.training.recursive import RecursiveNetwork
+from sknm.validation import Samples, to_numpy, to_tensor
+
+PARAMETERS = """
+n_nodes : int, default=400
+    Number of neurons beside the inputs and the outputs.
+
+n_steps : int, default=4
+    ``I``, the number of times that the weights are applied. Structures with up to
+    ``n_steps - 1`` hidden layers can emerge.
+
+alpha_weight : float, default=0.03
+    Price of a weight, ``c_W``, in steps of the optimiser: each weight shrinks by
+    `alpha_weight` times its learning rate at each step. The default costs little
+    accuracy and leaves most neurons alive; with 0.3 to 1, few are left.
+
+alpha_activity : float, default=0.001
+    Price of activity, ``c_N``: the loss grows by it for each unit of the neurons' mean
+    absolute values, summed over the neurons and the steps.
+
+alpha_locality : float, default=0.0
+    Price of length, ``c_L``: it is added, times the distance of two neurons, to the
+    price of the weight between them. Needs `feature_positions`.
+
+feature_positions : array-like of shape (n_features, n_dims), default=None
+    Where the features are, as pixels on an image. The other neurons start at random
+    places among them, and move to where their edges are shortest.
+"""
+
+ATTRIBUTES = """
+topology_ : Topology
+    The edges that are left, those of a neuron with itself included.
+
+active_nodes_ : ndarray of int of shape (n_active,)
+    Neurons that are alive: they act on the outputs, and may differ from zero. Features
+    are neurons 0 to ``n_features_in_ - 1``, outputs the last.
+
+node_depth_ : list of tuple of int
+    Of each neuron, the steps at which it matters: at which its value depends on the
+    features, and can still act on an output. () if there are none.
+
+active_history_ : list of int
+    Number of active neurons after each epoch.
+
+node_positions_ : ndarray of shape (n_neurons, n_dims)
+    Where the neurons are; only with `feature_positions`.
+"""
+
+NOTES = """
+Standardise the features first. The state has ``n_neurons = n_features + n_nodes +
+n_outputs`` entries, and ``node_weights_`` is (n_neurons, n_neurons): with
+``N_0 = x U``, and ``N_t = σ(N_{t-1} W + b)``, outputs are
+``(N_{I-1} W + b) V + c``, where U and V only say which entries are features and
+outputs. ``solver_stats_`` tells the number of steps; there is nothing to converge.
+
+[1]_ leaves open what follows, which is our reading of it. The input is placed at step
+0, and not held. Outputs are read before the activation of the last step. The weights'
+L1 penalty is a proximal step after each of the optimiser's, so that weights become
+exactly zero. Activity is priced from step 1 to ``n_steps - 1``. Edges that leave
+features start with a variance of two over the number of features, all others of two
+over ``n_neurons``. Neurons that were zero on all rows of an epoch, or from which no
+path leads to an output, are taken out of the matrix and do not come back. The locality
+term is ours, and so is how neurons move: by Weiszfeld's iteration for the place where
+the length of their edges, times their weights, is least.
+"""
+
+REFERENCES = """
+.. [1] "Emergent Structures and Lifetime Structure Evolution in Artificial Neural
+   Networks", arXiv:1911.11691.
+"""
+
+document = fill(
+    parameters=PARAMETERS,
+    shared=ACYCLIC_PARAMETERS.replace(
+        "dropout : float, default=0.1", "dropout : float, default=0.0"
+    ),
+    classifier=CLASSIFIER_PARAMETERS,
+    attributes=ATTRIBUTES,
+    shared_attributes=SHARED_ATTRIBUTES.replace("n_nodes", "n_neurons"),
+    notes=NOTES,
+    references=REFERENCES,
+)
+
+
+@dataclass(repr=False, eq=False)
+class URNParameters:
+    """Constructor of both estimators, beyond what all share."""
+
+    _: KW_ONLY
+    n_steps: int = 4
+    alpha_weight: float = 0.03
+    alpha_activity: float = 0.001
+    alpha_locality: float = 0.0
+    feature_positions: Any = None
+
+    _own_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "alpha_weight": [Interval(Real, 0, None, closed="left")],
+        "alpha_activity": [Interval(Real, 0, None, closed="left")],
+        "alpha_locality": [Interval(Real, 0, None, closed="left")],
+        "feature_positions": ["array-like", None],
+    }
+
+
+@dataclass(repr=False, eq=False)
+class URNMixin:
+    """The network of both estimators: one matrix, applied `n_steps` times."""
+
+    _: KW_ONLY
+    # One that is left out is so at each step: the recursion suffers more than a graph.
+    dropout: float = 0.0
+
+    def _check_parameters(self) -> None:
+        if self.alpha_locality > 0 and self.feature_positions is None:
+            raise ValueError(
+                f"alpha_locality={self.alpha_locality} needs feature_positions, of "
+                "shape (n_features, n_dims): without them nothing is near or far."
+            )
+
+    def node_values(self, X: Any) -> np.ndarray:
+        """Compute the values of all neurons after each step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_steps + 1, n_neurons)
+            ``N_0`` to ``N_I``, all after the activation; outputs are read before it.
+            Neurons that have died have the value 0.
+        """
+        check_is_fitted(self)
+        network = self.net_.module_
+        rows = to_tensor(self._check_X(X), network.device)
+        shape = len(rows), network.plan.n_steps + 1, len(self.node_biases_)
+        values = np.zeros(shape, dtype=self.node_biases_.dtype)
+        with torch.inference_mode():
+            chunks = rows.split(network.chunk_rows)
+            parts = [to_numpy(network.states(chunk)) for chunk in chunks]
+        values[:, :, network.plan.neurons] = np.concatenate(parts)
+        return values
+
+    @available_if(lambda self: hasattr(self, "net_"))
+    def sparsify(self) -> Any:
+        """Drop what doesn't act on the outputs: neurons, edges, optimiser state.
+
+        The predictions stay the same. A later warm start begins from what is left.
+
+        Returns
+        -------
+        object
+            The estimator itself.
+        """
+        network, organiser = self.net_.module_, self.net_.organiser
+        with torch.no_grad():
+            network.node_weights.mul_(network.plan.used(network.node_weights))
+            nodes = organiser.leave_out_inactive(network)
+            network.keep(nodes)
+            network.plan = organiser.finish(network.node_weights.data)
+        self.net_.initialize_optimizer()
+        self._set_weights(network)
+        return self
+
+    # What base asks for.
+
+    def _make_network(
+        self, samples: Samples, batch_size: int, generator: torch.Generator
+    ) -> RecursiveNetwork:
+        d, n = samples.X.shape[1], self._n_neurons(samples)
+        W = torch.randn(n, n, generator=generator) * (2 / n) ** 0.5
+        W[:d] *= (n / d) ** 0.5
+        dtype = to_tensor(samples.X[:0], "cpu").dtype
+        return RecursiveNetwork(
+            W.to(dtype),
+            torch.zeros(n, dtype=dtype),
+            self.activation,
+            self.alpha_activity,
+            0.0 if self.optimizer == "lbfgs" else self.dropout,
+            generator,
+        )
+
+    def _n_neurons(self, samples: Samples) -> int:
+        return samples.X.shape[1] + self.n_nodes + self._n_outputs()
+
+    def _make_organiser(self, generator: torch.Generator) -> DyingNeurons:
+        d, o = self.n_features_in_, self._n_outputs()
+        plan = Recursion.whole(d + self.n_nodes + o, d, o, self.n_steps)
+        locality = None
+        if self.feature_positions is not None:
+            positions = to_tensor(self._feature_positions(), "cpu")
+            locality = Locality(
+                positions, self.n_nodes + o, self.alpha_locality, generator
+            )
+        return DyingNeurons(plan, self.alpha_weight, locality)
+
+    def _feature_positions(self) -> np.ndarray:
+        positions = check_array(
+            self.feature_positions, dtype=np.float64, input_name="feature_positions"
+        )
+        if len(positions) != self.n_features_in_:
+            raise ValueError(
+                f"feature_positions has shape {positions.shape}, but X has "
+                f"{self.n_features_in_} features; give one row per feature."
+            )
+        return positions
+
+    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
+        if first:
+            self._build(samples, batch_size)
+        else:
+            self._check_size(samples)
+        network, organiser = self.net_.module_, self.net_.organiser
+        self.net_.batch_size = batch_size
+        network.alpha_activity = self.alpha_activity
+        organiser.set_rule(self.alpha_weight, self.alpha_locality)
+        with torch.no_grad():
+            network.plan = organiser.start(network.node_weights.data)
+
+    def _check_size(self, samples: Samples) -> None:
+        n, n_steps = len(self.node_biases_), self.net_.organiser.plan.n_steps
+        if self.alpha_locality > 0 and self.net_.organiser.locality is None:
+            raise ValueError(
+                "feature_positions were not given in the first fit of the network, "
+                "which is to go on; set warm_start=False and call fit to start anew."
+            )
+        if (self._n_neurons(samples), self.n_steps) != (n, n_steps):
+            n_nodes = n - self._n_neurons(samples) + self.n_nodes
+            raise ValueError(
+                f"n_nodes={self.n_nodes} and n_steps={self.n_steps}, but the fitted "
+                f"network has n_nodes={n_nodes} and n_steps={n_steps} and is to go on; "
+                "set warm_start=False and call fit to start anew."
+            )
+
+    def _finish(self, monitor: Monitor, samples: Samples) -> None:
+        super()._finish(monitor, samples)
+        if not any(self.node_depth_):
+            warnings.warn(
+                "No path is left that leads from a feature to an output in "
+                f"n_steps={self.n_steps} steps: all predictions are the same. Lower "
+                f"alpha_weight={self.alpha_weight}, alpha_activity="
+                f"{self.alpha_activity}, alpha_locality={self.alpha_locality} or "
+                f"learning_rate_init={self.learning_rate_init}.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _read_weights(self, network: RecursiveNetwork) -> None:
+        plan, d = network.plan, self.n_features_in_
+        o, alive = plan.n_outputs, plan.neurons
+        n = d + self.n_nodes + o
+        dtype = to_numpy(network.node_biases).dtype
+        self.node_weights_ = np.zeros((n, n), dtype)
+        self.node_weights_[np.ix_(alive, alive)] = to_numpy(network.node_weights)
+        self.node_biases_ = np.zeros(n, dtype)
+        self.node_biases_[alive] = to_numpy(network.node_biases)
+        self.input_weights_ = np.eye(d, n, dtype=dtype)
+        self.output_weights_ = np.eye(n, o, o - n, dtype=dtype)
+        self.output_biases_ = np.zeros(o, dtype)
+        mask = self.node_weights_ != 0
+        self.topology_ = Topology(mask, loops=True)
+        steps = steps_that_matter(mask, d, o, plan.n_steps)
+        self.node_depth_ = [tuple(np.flatnonzero(s).tolist()) for s in steps.T]
+        always = to_numpy(network.sigma.value(torch.as_tensor(self.node_biases_))) != 0
+        always[np.setdiff1d(np.arange(n), alive)] = False
+        active = active_neurons(mask, always, d, o, plan.n_steps)
+        self.active_nodes_ = np.flatnonzero(active)
+        organiser = self.net_.organiser
+        self.active_history_ = list(organiser.history)
+        if organiser.locality is not None:
+            self.node_positions_ = to_numpy(organiser.locality.positions).copy()
+
+
+@document
+@dataclass(repr=False, eq=False)
+class URNClassifier(URNMixin, GraphClassifier, URNParameters):
+    """Classifier whose structure emerges from one matrix of weights.
+
+    All neurons - features, outputs, and those between - are joined to all, by one
+    matrix that is applied `n_steps` times. Prices of weights and of activity
+    make most of them die; what is left is a network with layers, or another
+    structure, that nobody has imposed [1]_.
+
+    Read more in the :ref:`User Guide <urn>`.
+
+    Parameters
+    ----------
+    {parameters}
+
+    {shared}
+
+    {classifier}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    {attributes}
+
+    {shared_attributes}
+
+    See Also
+    --------
+    URNRegressor : The same for numbers.
+    FreeNetClassifier : Acyclic graphs that rewire themselves.
+
+    Notes
+    -----
+    {notes}
+
+    References
+    ----------
+    {references}
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sknm import URNClassifier
+    >>> from sknm.datasets import make_spherical_shells
+    >>> X, y = make_spherical_shells(2000, 10, random_state=0)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> model = URNClassifier(
+    ...     n_nodes=100, alpha_weight=0.3, max_iter=100, random_state=0
+    ... )
+    >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
+    True
+    >>> len(model.active_nodes_) < 100
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SharedParameters._parameter_constraints,
+        **ClassifierParameters._classifier_constraints,
+        **URNParameters._own_constraints,
+    }
+
+
+@document
+@dataclass(repr=False, eq=False)
+class URNRegressor(URNMixin, GraphRegressor, URNParameters):
+    """Regressor whose structure emerges from one matrix of weights.
+
+    All neurons - features, outputs, and those between - are joined to all, by one
+    matrix that is applied `n_steps` times. Prices of weights and of activity
+    make most of them die; what is left is a network with layers, or another
+    structure, that nobody has imposed [1]_. The squared error of the
+    standardised targets is minimised; several targets are fitted at once.
+
+    Read more in the :ref:`User Guide <urn>`.
+
+    Parameters
+    ----------
+    {parameters}
+
+    {shared}
+
+    Attributes
+    ----------
+    {attributes}
+
+    {shared_attributes}
+
+    See Also
+    --------
+    URNClassifier : The same for classes.
+    FreeNetRegressor : Acyclic graphs that rewire themselves.
+
+    Notes
+    -----
+    {notes}
+
+    References
+    ----------
+    {references}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sknm import URNRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     StandardScaler(), URNRegressor(n_nodes=50, random_state=0)
+    ... )
+    >>> model.fit(X, y).predict(X[:2]).shape
+    (2,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SharedParameters._parameter_constraints,
+        **URNParameters._own_constraints,
+    }
