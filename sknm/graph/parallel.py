@@ -102,6 +102,23 @@ def open_workers(n_jobs: int | None) -> Iterator[Workers]:
         torch.set_num_threads(n_threads)
 
 
+@contextmanager
+def torch_threads(n_jobs: int | None) -> Iterator[None]:
+    """Have torch itself use `n_jobs` threads for as long as the context lasts.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        Number of threads, as joblib understands it.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(effective_n_jobs(n_jobs))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
 def _solve_bin(
     problem: Problem, options: SolverOptions, C: Tensor | None, part: slice
 ) -> tuple[Tensor, Solution]:

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MOVE = 0.2
-"""Share of the way to where its edges would be shortest that a neuron goes."""
+MOVE = 0.02
+"""Share of the way to where its edges would be shortest that a neuron goes at a time.
+At first all are joined to all, and would meet in the middle: far edges have to go
+before the neurons do."""
 
 
 class Locality:
