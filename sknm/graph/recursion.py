@@ -116,7 +116,7 @@ class _Recursion(torch.autograd.Function):
         inputs, hidden, read = ctx.places
         dW, db = torch.zeros_like(W), W.new_zeros(len(W))
         source = hidden if states else inputs
-        dW[source, read] += (states[-1] if states else x).t() @ delta
+        dW[source, read].addmm_((states[-1] if states else x).t(), delta)
         db[read] += delta.sum(0)
         back = W[source, read]
         deltas: list[Tensor] = []
@@ -127,11 +127,11 @@ class _Recursion(torch.autograd.Function):
             deltas.append(delta)
         if states:
             db[hidden] += sum(d.sum(0) for d in deltas)
-            dW[inputs, hidden] += x.t() @ delta
+            dW[inputs, hidden].addmm_(x.t(), delta)
             back = W[inputs, hidden]
         if len(states) > 1:
             before, after = torch.cat(states[-2::-1]), torch.cat(deltas[:-1])
-            dW[hidden, hidden] += before.t() @ after
+            dW[hidden, hidden].addmm_(before.t(), after)
         dx = delta @ back.t() if ctx.needs_input_grad[0] else None
         return dx, dW, db, None, None, None, None, None
 

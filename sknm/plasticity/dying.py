@@ -12,7 +12,7 @@ from sknm.graph.depth import active_neurons, reaches_outputs
 from sknm.graph.equilibrium import Gradient
 from sknm.graph.recursion import Recursion
 from sknm.plasticity.locality import Locality
-from sknm.plasticity.modules import soft_threshold
+from sknm.plasticity.modules import soft_threshold_
 
 FULL_STEP_EDGES = 100
 """Most edges into a neuron with which weights get the optimiser's whole step."""
@@ -88,7 +88,7 @@ class DyingNeurons:
             if self._lengths is None or self._step % PRICE_INTERVAL == 0:
                 self._lengths = self.locality.move(W, self.plan.neurons)
             price = price + self.locality.alpha * self._lengths
-        W.copy_(soft_threshold(W, step_size * price))
+        soft_threshold_(W, step_size * price)
         self._step += 1
         self._n_seen += 1
         return self.plan

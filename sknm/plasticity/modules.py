@@ -19,6 +19,14 @@ def soft_threshold(w: Tensor, amount: Tensor | float) -> Tensor:
     return w.sign() * (w.abs() - amount).clamp_min(0)
 
 
+def soft_threshold_(W: Tensor, amount: Tensor | float) -> None:
+    """Do the same in place, without a copy of W for each of its operations."""
+    if isinstance(amount, Tensor):
+        W.sub_(torch.minimum(torch.maximum(W, -amount), amount))
+    else:
+        W.sub_(W.clamp(-amount, amount))
+
+
 def shrink(w: Tensor, amount: Tensor | float) -> Tensor:
     """Minimiser of ``(w - v)² / 2 + amount · v²`` over v, elementwise (NM eq. 10)."""
     return w / (1 + 2 * amount)
@@ -112,8 +120,7 @@ class ModulePenalty:
         if self.kind == "l2" or (self.kind != "l1" and self.norm == "l2"):
             W.copy_(shrink(W, amount))
         else:
-            # soft_threshold without a copy of W for each of its operations.
-            W.sub_(torch.minimum(torch.maximum(W, -amount), amount))
+            soft_threshold_(W, amount)
 
     def _module_sizes(self, topology: Topology, labels: np.ndarray) -> np.ndarray:
         if self.measure == "share":

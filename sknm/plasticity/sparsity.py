@@ -8,7 +8,7 @@ from torch import Tensor
 from sknm.graph.plan import Plan
 from sknm.graph.topology import Topology
 from sknm.plasticity.fixed import FixedGraph
-from sknm.plasticity.modules import soft_threshold
+from sknm.plasticity.modules import soft_threshold_
 
 PRICE_INTERVAL = 20
 """Steps between two looks at how many edges lead to each node."""
@@ -51,9 +51,9 @@ class SparseGraph(FixedGraph):
         if self.alpha > 0:
             amount = step_size * self.alpha
             if self.sparsity == "uniform":
-                W.copy_(soft_threshold(W, amount))
+                soft_threshold_(W, amount)
             else:
-                W.copy_(soft_threshold(W, self._current_prices(W) * amount))
+                soft_threshold_(W, self._current_prices(W) * amount)
         self._step += 1
         return self.plan
 

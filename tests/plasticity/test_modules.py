@@ -16,6 +16,7 @@ from sknm.plasticity.modules import (
     module_sizes,
     shrink,
     soft_threshold,
+    soft_threshold_,
 )
 
 GRID = torch.linspace(-6, 6, 4001, dtype=torch.float64)
@@ -50,6 +51,16 @@ def test_soft_threshold_minimises_its_objective(w, amount):
 
     found = soft_threshold(torch.tensor(w, dtype=torch.float64), amount)
     assert objective(found) <= objective(GRID).min() + 1e-12
+
+
+@settings(deadline=None)
+@given(amount=amounts)
+def test_soft_threshold_in_place_is_the_same(amount):
+    expected = soft_threshold(GRID, amount)
+    for given_amount in amount, torch.full_like(GRID, amount):
+        found = GRID.clone()
+        soft_threshold_(found, given_amount)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 @settings(deadline=None)
