@@ -265,10 +265,10 @@ def test_pickles_predict_the_same_and_go_on_the_same(shells, estimator):
 
 def test_partial_fit_lets_neurons_die(shells):
     X, y = shells
-    model = make(alpha_weight=0.3, learning_rate_init=0.01)
-    for _ in range(60):
+    model = make(alpha_weight=0.3, learning_rate_init=0.01, batch_size=100)
+    for _ in range(120):  # of six steps each: a neuron has to be silent in two of them
         model.partial_fit(X, y, classes=[0, 1])
-    assert len(model.active_history_) == 60
+    assert len(model.active_history_) == 120
     assert model.net_.module_.n_nodes < 67
     assert model.score(X, y) > 0.9
 

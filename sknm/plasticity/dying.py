@@ -55,7 +55,7 @@ class DyingNeurons:
         self.history: list[int] = []
         self._fan_in = len(plan.neurons)
         self._survivors: Tensor | None = None
-        self._step = self._n_seen = 0
+        self._step = 0
         self._lengths: Tensor | None = None
 
     def set_rule(self, alpha_weight: float, alpha_locality: float) -> None:
@@ -66,8 +66,7 @@ class DyingNeurons:
 
     def start(self, W: Tensor) -> Recursion:
         """Begin to train, or go on."""
-        self._step = self._n_seen = 0
-        self._lengths = None
+        self._step, self._lengths = 0, None
         return self.plan
 
     def gradient(self) -> Gradient:
@@ -90,17 +89,15 @@ class DyingNeurons:
             price = price + self.locality.alpha * self._lengths
         soft_threshold_(W, step_size * price)
         self._step += 1
-        self._n_seen += 1
         return self.plan
 
     def after_epoch(self, network: Any, table: Any, is_last: bool) -> Recursion:
         """Find the dead, whom :meth:`survivors` then leaves out."""
         self._survivors = None
         W, b = network.node_weights.data, network.node_biases.data
-        if self._n_seen >= LEAST_STEPS:
+        if network.n_observed >= LEAST_STEPS:
             self._bury(W, b, (network.activity == 0).cpu().numpy())
             network.forget_activity()
-            self._n_seen = 0
         nodes = slice(None) if self._survivors is None else self._survivors
         active = self._active(W[nodes][:, nodes], network.sigma.value(b[nodes]))
         self.history.append(int(active.sum()))
@@ -131,6 +128,10 @@ class DyingNeurons:
         kept = self._active(W, network.sigma.value(b))
         kept[: self.plan.n_inputs] = kept[len(b) - self.plan.n_outputs :] = True
         return self._keep(kept, self.plan.hidden, W.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state to pickle, without tensors of the device."""
+        return vars(self) | {"_lengths": None, "_survivors": None}
 
     def _active(self, W: Tensor, constants: Tensor) -> np.ndarray:
         plan = self.plan

@@ -34,7 +34,7 @@ class Locality:
     Attributes
     ----------
     positions : Tensor of shape (n_inputs + n_others, n_dims)
-        Where the neurons are.
+        Where the neurons are; on the CPU.
     """
 
     def __init__(
@@ -67,14 +67,13 @@ class Locality:
         Tensor of shape (n_alive, n_alive)
             Distances of these neurons.
         """
-        self.positions = self.positions.to(W)
-        index = torch.as_tensor(neurons, device=W.device)
-        places = self.positions[index]
+        places = self.positions[neurons].to(W)
         lengths = torch.cdist(places, places)
         strength = W.abs() + W.abs().t()
         pull = torch.where(lengths > 0, strength / lengths, 0)
         total = pull.sum(1, keepdim=True)
         target = torch.where(total > 0, pull @ places / total, places)
         target[: self._n_inputs] = places[: self._n_inputs]
-        self.positions[index] = places + MOVE * (target - places)
+        moved = places + MOVE * (target - places)
+        self.positions[neurons] = moved.to(self.positions)
         return lengths

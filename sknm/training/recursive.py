@@ -40,9 +40,12 @@ class RecursiveNetwork(Network):
     activity : Tensor of shape (n_neurons,)
         How active each neuron was between the first step and the last, summed over
         the rows of all training steps since :meth:`forget_activity`.
+    n_observed : int
+        The number of these training steps.
     """
 
     plan: Recursion
+    activity: Tensor
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class RecursiveNetwork(Network):
         self.node_biases = nn.Parameter(node_biases)
         self.alpha_activity = alpha_activity
         self._row_activity: Tensor | None = None
+        self.register_buffer("activity", None, persistent=False)
         self.forget_activity()
 
     def forward(self, X: Tensor) -> Tensor:
@@ -79,6 +83,7 @@ class RecursiveNetwork(Network):
             factors,
         )
         self.activity[plan.hidden] += activity
+        self.n_observed += 1
         return outputs
 
     def penalty(self, weights: Tensor | None) -> Tensor | float:
@@ -156,6 +161,7 @@ class RecursiveNetwork(Network):
     def forget_activity(self) -> None:
         """Begin anew to add up how active neurons are."""
         self.activity = torch.zeros_like(self.node_biases.data)
+        self.n_observed = 0
 
 
 def _at_nodes(nodes: Tensor, values: Tensor) -> Tensor:
