@@ -325,3 +325,11 @@ def test_positions_that_come_too_late_are_refused(shells):
     model.set_params(alpha_locality=0.1, feature_positions=np.eye(5))
     with pytest.raises(ValueError, match="feature_positions were not given"):
         model.fit(*shells)
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_state(shells):
+    X, y = shells
+    model = make(warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match="no longer finite"):
+        model.set_params(max_iter=5).fit(1e200 * X, y)
+    assert model.score(X, y) > 0.9

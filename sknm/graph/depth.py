@@ -182,7 +182,8 @@ def layered_share(W: np.ndarray, depths: np.ndarray) -> float:
         In [0, 1]; NaN if there is no weight at all.
     """
     matters = np.flatnonzero(depths >= 0)
-    A, depths = np.abs(W[np.ix_(matters, matters)]), depths[matters]
+    A = np.abs(W[np.ix_(matters, matters)].astype(np.float64))
+    depths = depths[matters]
     total = A.sum()
     if total == 0:
         return float("nan")
