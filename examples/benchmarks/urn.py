@@ -131,7 +131,7 @@ def report_shells(args: argparse.Namespace) -> None:
     body = []
     for S, steps in cases:
         found = [r for r in rows if (r["S"], r["I"]) == (str(S), str(steps))]
-        layered = " ".join(f"{float(row['layered']):.2f}" for row in found)
+        layered = " ".join(f"{common.number(row['layered']):.2f}" for row in found)
         body.append(
             [
                 str(S),
@@ -154,8 +154,8 @@ def report_shells(args: argparse.Namespace) -> None:
 
 
 def mean(rows: list[dict[str, str]], column: str) -> float:
-    """Mean of a column."""
-    return float(np.mean([common.number(row[column]) for row in rows]))
+    """Mean of a column; of the shares of weight, over networks that are not dead."""
+    return float(np.nanmean([common.number(row[column]) for row in rows]))
 
 
 def draw_shells(
