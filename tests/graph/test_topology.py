@@ -327,3 +327,16 @@ def test_mask_that_is_not_square_is_refused():
 def test_loop_of_a_node_is_refused():
     with pytest.raises(ValueError, match=r"set the diagonal to zero"):
         Topology(np.eye(3))
+
+
+def test_loops_are_kept_where_they_are_allowed():
+    mask = np.eye(3, dtype=bool)
+    mask[0, 1] = True
+    with pytest.raises(ValueError, match="diagonal"):
+        Topology(mask)
+    topology = Topology(mask, loops=True)
+    assert topology.has_loops
+    assert topology.n_edges == 4
+    assert not topology.is_acyclic
+    assert topology.n_strong == 3
+    assert not Topology(np.triu(mask, 1), loops=True).has_loops
