@@ -137,7 +137,7 @@ class URNMixin:
     """The network of both estimators: one matrix, applied `n_steps` times."""
 
     _: KW_ONLY
-    # One that is left out is so at each step: the recursion suffers more than a graph.
+    # Few neurons are left to read from, and prices keep the network small already.
     dropout: float = 0.0
 
     def _check_parameters(self) -> None:

@@ -54,7 +54,7 @@ def recur(
     hidden : slice
         Neurons whose values may matter between the first step and the last.
     factors : Tensor of shape (n_hidden,), optional
-        Factors of these neurons' values, for dropout.
+        Factors of what outputs read from these neurons, for dropout.
 
     Returns
     -------
@@ -91,17 +91,20 @@ class _Recursion(torch.autograd.Function):
         N, source = x, inputs
         for _ in range(n_steps - 1):
             u = torch.addmm(b[hidden], N, W[source, hidden])
-            N, slope = sigma.value(u), sigma.slope(u)
-            if factors is not None:
-                N.mul_(factors)
-                slope.mul_(factors)
+            N = sigma.value(u)
             states.append(N)
-            slopes.append(slope)
+            slopes.append(sigma.slope(u))
             size = N.abs()
             row_activity += size.sum(1)
             neuron_activity += size.sum(0)
             source = hidden
-        outputs = torch.addmm(b[read], N, W[source, read])
+        V = W[source, read]
+        if not states:
+            factors = None  # nothing is hidden
+        if factors is not None:
+            V = V * factors[:, None]
+        outputs = torch.addmm(b[read], N, V)
+        ctx.factors = factors
         ctx.places = inputs, hidden, read
         ctx.save_for_backward(x, W, *states, *slopes)
         ctx.mark_non_differentiable(neuron_activity)
@@ -116,9 +119,14 @@ class _Recursion(torch.autograd.Function):
         inputs, hidden, read = ctx.places
         dW, db = torch.zeros_like(W), W.new_zeros(len(W))
         source = hidden if states else inputs
-        dW[source, read].addmm_((states[-1] if states else x).t(), delta)
-        db[read] += delta.sum(0)
+        N = states[-1] if states else x
         back = W[source, read]
+        if ctx.factors is None:
+            dW[source, read].addmm_(N.t(), delta)
+        else:
+            dW[source, read] = (N.t() @ delta).mul_(ctx.factors[:, None])
+            back = back * ctx.factors[:, None]
+        db[read] += delta.sum(0)
         deltas: list[Tensor] = []
         for N, slope in zip(reversed(states), reversed(slopes), strict=True):
             g = delta @ back.t()

@@ -29,7 +29,7 @@ class RecursiveNetwork(Network):
     alpha_activity : float
         Price of activity, ``c_N``.
     dropout : float
-        Share of the neurons whose values are left out of a training step.
+        Share of the neurons from which outputs don't read in a training step.
     generator : torch.Generator
         Source of randomness of the dropout.
 

@@ -80,6 +80,17 @@ def test_gradient_is_that_of_finite_differences(n_steps, hidden, name, has_dropo
 
 
 @STEPS
+def test_dropout_leaves_out_what_outputs_read(n_steps):
+    x, W, b = draw()
+    factors = torch.arange(N, dtype=torch.float64) % 2
+    found, *_ = recur(x, W, b, N_OUTPUTS, n_steps, RELU, slice(0, N), factors)
+    states, expected = literal(x, W, b, n_steps, RELU)
+    if n_steps > 1:
+        expected = (states[-2] * factors @ W + b)[:, -N_OUTPUTS:]
+    torch.testing.assert_close(found, expected)
+
+
+@STEPS
 @pytest.mark.parametrize("density", [0.1, 0.3, 1.0])
 @pytest.mark.parametrize("name", ["relu", "sigmoid"])
 def test_computing_only_what_is_needed_changes_nothing(n_steps, density, name):
