@@ -227,12 +227,16 @@ class URNMixin:
 
     def _feature_positions(self) -> np.ndarray:
         positions = check_array(
-            self.feature_positions, dtype=np.float64, input_name="feature_positions"
+            self.feature_positions,
+            dtype=np.float64,
+            ensure_2d=False,
+            input_name="feature_positions",
         )
-        if len(positions) != self.n_features_in_:
+        if positions.ndim != 2 or len(positions) != self.n_features_in_:
             raise ValueError(
                 f"feature_positions has shape {positions.shape}, but X has "
-                f"{self.n_features_in_} features; give one row per feature."
+                f"{self.n_features_in_} features; give a row per feature, of shape "
+                "(n_features, n_dims)."
             )
         return positions
 

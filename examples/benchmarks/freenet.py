@@ -12,7 +12,7 @@ controls  Accuracy on MNIST and Fashion-MNIST (their own test rows; pixels stand
 epoch     Seconds per epoch of Fashion-MNIST, 100 nodes, batches of 256 rows: the
           complete acyclic graph against one layer of as many nodes.
 sparse    Seconds of `predict` with 1000 nodes at density 0.1, before and after
-          `sparsify`, on 20 000 rows resampled from letter.
+          `sparsify`, on 20 000 rows resampled from letter; and with all edges.
 
     python freenet.py controls --data DIR
     python freenet.py controls --data DIR --nodes 30 100 --models evolved layer
@@ -23,7 +23,7 @@ sparse    Seconds of `predict` with 1000 nodes at density 0.1, before and after
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,8 @@ def report_controls(args: argparse.Namespace) -> None:
     """Print and write a table per data set, and draw both."""
     rows = common.read_rows(args.csv)
     figure, (axes,) = common.new_figure(len(args.data_sets), size=(11, 4))
-    texts = []
+    texts: list[str] = []
+    everything: dict[tuple[Any, ...], list] = {}
     for axis, name in zip(axes, args.data_sets, strict=True):
         found = {
             (model, k): [
@@ -164,7 +165,10 @@ def report_controls(args: argparse.Namespace) -> None:
             for k in args.nodes
         }
         texts.append(f"{name}\n\n{control_table(args, name, found)}\n")
+        texts.append(differences(args, found))
+        everything.update({(name, *case): of_case for case, of_case in found.items()})
         draw_controls(args, axis, name, found)
+    texts += ["all of them\n", differences(args, everything)]
     text = "\n".join(texts)
     args.csv.with_suffix(".md").write_text(text)
     print(text)
@@ -186,7 +190,25 @@ def control_table(
     return common.markdown_table(header, body)
 
 
-def accuracies(rows: list[dict[str, str]]) -> np.ndarray:
+def differences(args: argparse.Namespace, found: dict[tuple[Any, ...], list]) -> str:
+    """Say by how much FreeNets are ahead of the others, seed by seed."""
+    lines = []
+    for model in args.models:
+        pairs = []
+        for case, rows in found.items():
+            if model == "evolved" or case[-2] != model:
+                continue
+            evolved = {r["seed"]: r for r in found[(*case[:-2], "evolved", case[-1])]}
+            of_both = [(evolved[r["seed"]], r) for r in rows if r["seed"] in evolved]
+            pairs += [a - b for a, b in map(accuracies, of_both)]
+        if len(pairs) > 1:
+            error = np.std(pairs, ddof=1) / len(pairs) ** 0.5
+            mean = f"{np.mean(pairs):+.2f} ± {error:.2f}"
+            lines.append(f"evolved minus {model}: {mean} ({len(pairs)} pairs)")
+    return "\n".join(lines) + "\n"
+
+
+def accuracies(rows: Sequence[dict[str, str]]) -> np.ndarray:
     """Read accuracies in per cent."""
     return 100 * np.array([float(row["accuracy"]) for row in rows])
 
@@ -256,10 +278,15 @@ def measure_sparse(args: argparse.Namespace, recorder: repeats.Recorder) -> None
     data = common.split(args.data, "letter", 0)
     rows = np.random.default_rng(0).integers(len(data.X_test), size=SPARSE_ROWS)
     X = data.X_test[rows]
-    options = {"density": SPARSE_DENSITY, "max_evolutions": 0, "max_iter": 2}
+    options = {"max_evolutions": 0, "max_iter": 2, "random_state": 0}
+    densities = {
+        "as trained": SPARSE_DENSITY,
+        "sparsified": SPARSE_DENSITY,
+        "complete": 1.0,
+    }
     models = {
-        name: FreeNetClassifier(SPARSE_NODES, random_state=0, **options)
-        for name in ("as trained", "sparsified")
+        name: FreeNetClassifier(SPARSE_NODES, density=density, **options)
+        for name, density in densities.items()
     }
     for model in models.values():
         repeats.time_fit(model, data)

@@ -5,10 +5,14 @@ shells  Points on two spherical shells in 10 dimensions, 4000 to train on and 40
         where they are, the share of the absolute weight that leads from one depth to
         the next (each neuron at one depth; and at any of those at which it matters),
         error, seconds and memory. Each fit has a process of its own.
+step    Milliseconds of a training step in which nothing has died yet, against the
+        literal loop in torch.
+diabetes  R² of scikit-learn's diabetes data, mean of five folds.
 tables  Three data sets with 100 free neurons beside layered networks of as many
         parameters in the same loop.
 
     python urn.py shells
+    python urn.py step diabetes
     python urn.py shells --free 5000 --steps 4 --seeds 0 --threads 2
     python urn.py tables --data DIR
     python urn.py shells tables --report-only
@@ -26,10 +30,23 @@ from typing import Any
 
 import _common as common
 import numpy as np
+import torch
+from sklearn.datasets import load_diabetes
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
 
-from sknm import FeedForwardClassifier, URNClassifier
+from sknm import (
+    FeedForwardClassifier,
+    FeedForwardRegressor,
+    URNClassifier,
+    URNRegressor,
+)
 from sknm.datasets import make_spherical_shells
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.depth import layered_share, main_depths, steps_that_matter
+from sknm.graph.recursion import recur
 
 N_DIMS, N_ROWS = 10, 4000
 #: High prices, and small steps: few neurons are left, and mostly in layers.
@@ -266,6 +283,59 @@ def error_cell(rows: list[dict[str, str]]) -> str:
     return f"{errors.mean():.4f} ± {spread:.4f} ({facts}{seconds})"
 
 
+# -------------------------------------------------------------- step and diabetes
+
+
+def measure_steps() -> None:
+    """Print medians of seven steps, loss and gradients, in turns."""
+    for S in (1000, 2000):
+        n, x = N_DIMS + S + 2, torch.randn(256, N_DIMS)
+        W = (torch.randn(n, n) * (2 / n) ** 0.5).requires_grad_()
+        b = torch.zeros(n, requires_grad=True)
+        seconds: dict[str, list[float]] = {"literal loop": [], "sknm": []}
+        for _ in range(7):
+            for name, outputs in (("literal loop", literal), ("sknm", ours)):
+                W.grad = b.grad = None
+                with common.Stopwatch() as watch:
+                    read, activity = outputs(x, W, b)
+                    (read.square().mean() + 1e-3 * activity).backward()
+                seconds[name].append(1e3 * watch.wall)
+        print(S, {name: round(float(np.median(t)), 1) for name, t in seconds.items()})
+
+
+def literal(x: Tensor, W: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs and activity after four steps of the whole matrix."""
+    N = torch.nn.functional.pad(x, (0, len(b) - x.shape[1]))
+    activity = torch.zeros(())
+    for step in range(4):
+        u = N @ W + b
+        N = torch.relu(u)
+        activity = activity + (N.abs().sum(1).mean() if step < 3 else 0)
+    return u[:, -2:], activity
+
+
+def ours(x: Tensor, W: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the same by `recur`."""
+    relu = ACTIVATIONS["relu"]
+    outputs, rows, _ = recur(x, W, b, 2, 4, relu, slice(0, len(b)))
+    return outputs, rows.mean()
+
+
+def measure_diabetes() -> None:
+    """Print R² of URN with more and less regularisation, and of layers."""
+    X, y = load_diabetes(return_X_y=True)
+    models = {
+        "URN, default": URNRegressor(TABLE_NODES),
+        "URN, dropout=0.2": URNRegressor(TABLE_NODES, dropout=0.2),
+        "URN, alpha_weight=0.3": URNRegressor(TABLE_NODES, alpha_weight=0.3),
+        "one layer": FeedForwardRegressor(100),
+        "two layers": FeedForwardRegressor(hidden_layer_sizes=(100, 100)),
+    }
+    for name, model in models.items():
+        pipeline = make_pipeline(StandardScaler(), model.set_params(random_state=0))
+        print(f"{name}: {cross_val_score(pipeline, X, y).mean():.2f}")
+
+
 # ------------------------------------------------------------------------ command
 
 
@@ -273,7 +343,11 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = common.parser(__doc__, "urn.csv")
     add = parser.add_argument
-    add("experiments", nargs="+", choices=["shells", "tables", "one"])
+    add(
+        "experiments",
+        nargs="+",
+        choices=["shells", "tables", "step", "diabetes", "one"],
+    )
     add("--data", type=Path, help="directory of the .npz files, for tables")
     add("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     add("--free", nargs="+", type=int, default=[200, 400, 1000, 2000])
@@ -294,6 +368,11 @@ def main(argv: list[str] | None = None) -> None:
         case = args.free[0], args.steps[0], args.seeds[0]
         print(json.dumps(measure_shells(*case, args.threads)))
         return
+    with common.one_thread():
+        if "step" in args.experiments:
+            measure_steps()
+        if "diabetes" in args.experiments:
+            measure_diabetes()
     if "shells" in args.experiments:
         if not args.report_only:
             run_shells(args)

@@ -10,7 +10,7 @@ step, what leads to the outputs in the last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -174,16 +174,15 @@ class Recursion:
         cls, n_neurons: int, n_inputs: int, n_outputs: int, n_steps: int
     ) -> Recursion:
         """Every neuron at every step, but for the first and the last."""
-        hidden = slice(0, n_neurons)
-        needed = [slice(0, n_inputs), *[hidden] * (n_steps - 1)]
-        neurons = np.arange(n_neurons)
-        return cls(neurons, n_inputs, n_outputs, n_steps, hidden, needed)
+        nodes, everything = np.arange(n_neurons), slice(0, n_neurons)
+        counts = n_inputs, n_outputs, n_steps
+        return cls(nodes, *counts, everything, ()).keep(nodes, everything)
 
     def keep(self, nodes: np.ndarray, hidden: slice) -> Recursion:
         """Leave some of the neurons only."""
         needed = [slice(0, self.n_inputs), *[hidden] * (self.n_steps - 1)]
-        counts = self.n_inputs, self.n_outputs, self.n_steps
-        return Recursion(self.neurons[nodes], *counts, hidden, needed)
+        neurons = self.neurons[nodes]
+        return replace(self, neurons=neurons, hidden=hidden, needed=needed)
 
     def settled(self, mask: np.ndarray, device: torch.device) -> Recursion:
         """Compute only what outputs are reached from over the edges that exist."""
@@ -193,8 +192,7 @@ class Recursion:
         needed = [
             torch.as_tensor(np.flatnonzero(row), device=device) for row in reaching[:-1]
         ]
-        counts = self.n_inputs, self.n_outputs, self.n_steps
-        return Recursion(self.neurons, *counts, self.hidden, needed)
+        return replace(self, needed=needed)
 
     def used(self, W: Tensor) -> Tensor:
         """Edges that are multiplied with at some step, bool of the shape of W."""

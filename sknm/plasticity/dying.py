@@ -111,9 +111,6 @@ class DyingNeurons:
         """Go back to a plan that was in use before."""
         self.plan, self._lengths = plan, None
 
-    def forget(self) -> None:
-        """Drop what only further training would need: nothing."""
-
     def finish(self, W: Tensor) -> Recursion:
         """Compute only what outputs are reached from, as at the end of training."""
         return self.plan.settled((W != 0).cpu().numpy(), W.device)

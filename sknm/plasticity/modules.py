@@ -14,13 +14,8 @@ from sknm.graph.topology import Topology
 PENALTIES = ("bridge", "nm", "l1", "l2")
 
 
-def soft_threshold(w: Tensor, amount: Tensor | float) -> Tensor:
-    """Minimiser of ``(w - v)² / 2 + amount · |v|`` over v, elementwise (NM eq. 9)."""
-    return w.sign() * (w.abs() - amount).clamp_min(0)
-
-
 def soft_threshold_(W: Tensor, amount: Tensor | float) -> None:
-    """Do the same in place, without a copy of W for each of its operations."""
+    """Minimiser of ``(w - v)² / 2 + amount · |v|`` over v, in place (NM eq. 9)."""
     if isinstance(amount, Tensor):
         W.sub_(torch.minimum(torch.maximum(W, -amount), amount))
     else:
