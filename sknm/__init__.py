@@ -6,14 +6,18 @@ from importlib.metadata import version
 __version__ = version("sknm")
 
 _HOMES = {
-    "DAGClassifier": "baselines",
-    "DAGRegressor": "baselines",
-    "FeedForwardClassifier": "baselines",
-    "FeedForwardRegressor": "baselines",
+    "DAGClassifier": "baselines.dag",
+    "DAGRegressor": "baselines.dag",
+    "DEQClassifier": "baselines.deq",
+    "DEQRegressor": "baselines.deq",
+    "FeedForwardClassifier": "baselines.feed_forward",
+    "FeedForwardRegressor": "baselines.feed_forward",
     "FreeNetClassifier": "freenet",
     "FreeNetRegressor": "freenet",
     "NeuralModuleClassifier": "neural_module",
     "NeuralModuleRegressor": "neural_module",
+    "OptNetClassifier": "baselines.optnet",
+    "OptNetRegressor": "baselines.optnet",
     "URNClassifier": "urn",
     "URNRegressor": "urn",
 }

@@ -6,7 +6,7 @@ import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,6 +43,9 @@ class GraphEstimator(SharedParameters, BaseEstimator):
     """
 
     net_: TrainingNet
+
+    _remedy: ClassVar[str] = "Scale the features."
+    """What to do about node values that are not found."""
 
     @abstractmethod
     def _make_network(
@@ -83,6 +86,10 @@ class GraphEstimator(SharedParameters, BaseEstimator):
 
     def _check_parameters(self) -> None:
         """Raise for combinations of parameters that can't work."""
+
+    def _other_cause(self) -> str:
+        """Name what else can make a loss infinite, followed by a comma."""
+        return ""
 
     def _target_rules(self) -> dict[str, Any]:
         return {}
@@ -258,9 +265,10 @@ default=None
         if ending == "diverged":
             raise ValueError(
                 "The loss is no longer finite. The likely causes are a learning rate "
-                f"that is too large (learning_rate_init={self.learning_rate_init}) or "
-                "features that are not scaled (put a StandardScaler before). The "
-                "estimator is left in its last finite state."
+                f"that is too large (learning_rate_init={self.learning_rate_init}), "
+                f"{self._other_cause()}or features that are not scaled (put a "
+                "StandardScaler before). The estimator is left in its last finite "
+                "state."
             )
         if ending == "interrupted":
             warnings.warn(
@@ -295,7 +303,7 @@ default=None
         self._set_curves(net, monitor)
         _, stats = compute(network, samples.X[:STATS_ROWS], n_jobs=self.n_jobs)
         self.solver_stats_ = stats.as_dict()
-        stats.warn()
+        stats.warn(self._remedy)
 
     def _set_weights(self, network: Network) -> None:
         self._read_weights(network)
@@ -322,7 +330,7 @@ default=None
         network = self.net_.module_
         X = self._check_X(X)
         outputs, stats = compute(network, X, network.read, self.n_jobs)
-        stats.warn()
+        stats.warn(self._remedy)
         return outputs
 
     def __getstate__(self) -> dict[str, Any]:

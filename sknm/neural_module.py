@@ -11,10 +11,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from sknm._docstrings import fill
-from sknm.graph.activations import ACTIVATIONS
-from sknm.graph.solvers import SOLVERS
 from sknm.parameters import (
     CLASSIFIER_PARAMETERS,
+    CYCLIC_PARAMETERS,
     SHARED_ATTRIBUTES,
     SHARED_PARAMETERS,
     ClassifierParameters,
@@ -22,7 +21,7 @@ from sknm.parameters import (
 )
 from sknm.plasticity.modules import PENALTIES, ModulePenalty, draw_weights, module_sizes
 from sknm.plasticity.organiser import ModularOrganiser
-from sknm.solved import SolvedGraph
+from sknm.solved import CyclicGraph, CyclicParameters
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.network import GraphNetwork
 from sknm.training.optimizers import AdamW
@@ -65,19 +64,6 @@ measure : {"share", "edges"}, default="share"
 
 connection : {"weak", "strong"}, default="weak"
     Whether modules are the weakly or the strongly connected components of the graph.
-
-stability : {"monotone", "contraction"} or None, default="monotone"
-    Guarantee that each input has one solution, and the solver finds it. "monotone"
-    bounds the symmetric part of each cyclic block, "contraction" its
-    spectral norm, which is stricter; None leaves the weights alone.
-
-margin : float, default=0.3
-    How far the blocks stay below the bound 1; a larger margin means fewer iterations.
-
-solver : {"auto", "peaceman_rachford", "picard", "anderson", "newton"}, \
-default="auto"
-    How cyclic blocks are solved. "auto" takes Peaceman-Rachford splitting, and
-    Newton's method for rows that it leaves open.
 """
 
 ATTRIBUTES = """
@@ -111,6 +97,7 @@ REFERENCES = """
 
 document = fill(
     parameters=PARAMETERS,
+    cyclic=CYCLIC_PARAMETERS,
     shared=SHARED_PARAMETERS,
     classifier=CLASSIFIER_PARAMETERS,
     attributes=ATTRIBUTES,
@@ -132,9 +119,6 @@ class NeuralModuleParameters:
     norm: str = "l1"
     measure: str = "share"
     connection: str = "weak"
-    stability: str | None = "monotone"
-    margin: float = 0.3
-    solver: str = "auto"
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
         "init": [StrOptions({"modular", "dense"})],
@@ -145,26 +129,12 @@ class NeuralModuleParameters:
         "norm": [StrOptions({"l1", "l2"})],
         "measure": [StrOptions({"share", "edges"})],
         "connection": [StrOptions({"weak", "strong"})],
-        "stability": [StrOptions({"monotone", "contraction"}), None],
-        "margin": [Interval(Real, 0, 1, closed="neither")],
-        "solver": [StrOptions({"auto", *SOLVERS})],
+        **CyclicParameters._cyclic_constraints,
     }
 
 
-class NeuralModuleMixin(SolvedGraph):
+class NeuralModuleMixin(CyclicGraph):
     """The graph of both estimators: how it starts, and what changes it."""
-
-    def _check_parameters(self) -> None:
-        if self.stability is not None and not ACTIVATIONS[self.activation].proximal:
-            raise ValueError(
-                f"activation={self.activation!r} can't be guaranteed by stability="
-                f"{self.stability!r}: its slope leaves [0, 1], so that cyclic graphs "
-                "may have no solution or many. Use another activation, such as "
-                "'relu', or stability=None."
-            )
-
-    def _solver_name(self) -> str:
-        return self.solver
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         sizes = [self.n_nodes]
@@ -189,7 +159,7 @@ class NeuralModuleMixin(SolvedGraph):
 @document
 @dataclass(repr=False, eq=False)
 class NeuralModuleClassifier(
-    NeuralModuleMixin, GraphClassifier, NeuralModuleParameters
+    NeuralModuleMixin, GraphClassifier, CyclicParameters, NeuralModuleParameters
 ):
     """Classifier whose nodes form a cyclic graph that organises itself into modules.
 
@@ -203,6 +173,8 @@ class NeuralModuleClassifier(
     Parameters
     ----------
     {parameters}
+
+    {cyclic}
 
     {shared}
 
@@ -258,7 +230,9 @@ class NeuralModuleClassifier(
 
 @document
 @dataclass(repr=False, eq=False)
-class NeuralModuleRegressor(NeuralModuleMixin, GraphRegressor, NeuralModuleParameters):
+class NeuralModuleRegressor(
+    NeuralModuleMixin, GraphRegressor, CyclicParameters, NeuralModuleParameters
+):
     """Regressor whose nodes form a cyclic graph that organises itself into modules.
 
     The values ``z`` of all nodes solve ``z = σ(zW + xU + b)``; the predictions
@@ -272,6 +246,8 @@ class NeuralModuleRegressor(NeuralModuleMixin, GraphRegressor, NeuralModuleParam
     Parameters
     ----------
     {parameters}
+
+    {cyclic}
 
     {shared}
 

@@ -142,6 +142,22 @@ ACYCLIC_PARAMETERS = SHARED_PARAMETERS.replace(
 )
 """The same for graphs without cycles, which need no guarantee."""
 
+CYCLIC_PARAMETERS = """
+stability : {"monotone", "contraction"} or None, default="monotone"
+    Guarantee that each input has one solution, and the solver finds it. "monotone"
+    bounds the symmetric part of each cyclic block, "contraction" its
+    spectral norm, which is stricter; None leaves the weights alone.
+
+margin : float, default=0.3
+    How far the blocks stay below the bound 1; a larger margin means fewer iterations.
+
+solver : {"auto", "peaceman_rachford", "picard", "anderson", "newton"}, \
+default="auto"
+    How cyclic blocks are solved. "auto" takes Peaceman-Rachford splitting, and
+    Newton's method for rows that it leaves open.
+"""
+"""Those of graphs with cycles, which need one."""
+
 CLASSIFIER_PARAMETERS = """
 label_smoothing : float, default=0.1
     Share of a target's probability that is spread over all classes. It makes
@@ -150,6 +166,11 @@ label_smoothing : float, default=0.1
 class_weight : dict or "balanced", default=None
     Weights of the classes, ``{label: weight}``. "balanced" weights them
     inversely to how often they occur.
+"""
+
+TOPOLOGY_ATTRIBUTE = """
+topology_ : Topology
+    The edges between nodes, and what follows from them.
 """
 
 SHARED_ATTRIBUTES = """

@@ -53,14 +53,19 @@ class SolveStats:
             "unconverged": self.n_open / max(1, self.n_rows),
         }
 
-    def warn(self) -> None:
-        """Tell if node values were not found."""
+    def warn(self, remedy: str) -> None:
+        """Tell if node values were not found.
+
+        Parameters
+        ----------
+        remedy : str
+            A sentence on what to change.
+        """
         if self.n_open:
             warnings.warn(
                 f"The node values of {self.n_open} of {self.n_rows} rows have not "
-                f"converged (residual {self.residual:.1e}): don't rely on them. Use "
-                "stability='monotone' with solver='auto', a larger margin, or scale "
-                "the features.",
+                f"converged (residual {self.residual:.1e}): don't rely on them. "
+                f"{remedy}",
                 ConvergenceWarning,
                 stacklevel=4,
             )

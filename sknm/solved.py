@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
+from sknm.graph.solvers import SOLVERS
 from sknm.prediction import compute
 from sknm.training.network import GraphNetwork, Weights
 from sknm.validation import Samples, to_numpy, to_tensor
+
+TRAINING_TOLERANCE = 0.1
+"""Relative tolerance of the solves of training steps: the noise of the gradient between
+batches is larger."""
+
+
+@dataclass(repr=False, eq=False)
+class CyclicParameters:
+    """What graphs with cycles have beyond the shared parameters."""
+
+    _: KW_ONLY
+    stability: str | None = "monotone"
+    margin: float = 0.3
+    solver: str = "auto"
+
+    _cyclic_constraints: ClassVar[dict[str, list[Any]]] = {
+        "stability": [StrOptions({"monotone", "contraction"}), None],
+        "margin": [Interval(Real, 0, 1, closed="neither")],
+        "solver": [StrOptions({"auto", *SOLVERS})],
+    }
 
 
 class SolvedGraph:
@@ -62,7 +87,7 @@ class SolvedGraph:
         """
         check_is_fitted(self)
         z, stats = compute(self.net_.module_, self._check_X(X), n_jobs=self.n_jobs)
-        stats.warn()
+        stats.warn(self._remedy)
         return (z, stats.as_dict()) if return_stats else z
 
     @available_if(lambda self: hasattr(self, "net_"))
@@ -117,7 +142,7 @@ class SolvedGraph:
         """
         if noisy:
             return SolverOptions(
-                self._solver_name(), 0.0, 0.1, max_iter=60, verify=False
+                self._solver_name(), 0.0, TRAINING_TOLERANCE, max_iter=60, verify=False
             )
         if dtype == np.float32:
             return self._prediction_options(dtype)
@@ -140,3 +165,29 @@ class SolvedGraph:
         self.node_biases_ = to_numpy(network.node_biases)
         self.output_weights_ = np.pad(V, ((n_before, 0), (0, 0)))
         self.output_biases_ = to_numpy(network.output_biases)
+
+
+class CyclicGraph(SolvedGraph):
+    """The same with cycles: the solution has to be unique, and to be searched for."""
+
+    _remedy: ClassVar[str] = (
+        "Use stability='monotone' with solver='auto', a larger margin, or scale the "
+        "features."
+    )
+
+    def _check_parameters(self) -> None:
+        if self.stability is not None and not ACTIVATIONS[self.activation].proximal:
+            raise ValueError(
+                f"activation={self.activation!r} can't be guaranteed by stability="
+                f"{self.stability!r}: its slope leaves [0, 1], so that cyclic graphs "
+                "may have no solution or many. Use another activation, such as "
+                "'relu', or stability=None."
+            )
+
+    def _solver_name(self) -> str:
+        return self.solver
+
+    def _other_cause(self) -> str:
+        if self.stability is not None:
+            return ""
+        return "a graph without a solution (use stability='monotone'), "

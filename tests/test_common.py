@@ -17,12 +17,16 @@ SMALL = {"n_nodes": 20, "max_iter": 20}
 ESTIMATORS = [
     sknm.DAGClassifier(**SMALL),
     sknm.DAGRegressor(**SMALL),
+    sknm.DEQClassifier(**SMALL),
+    sknm.DEQRegressor(**SMALL),
     sknm.FeedForwardClassifier(hidden_layer_sizes=(20, 10), max_iter=20),
     sknm.FeedForwardRegressor(hidden_layer_sizes=(20, 10), max_iter=20),
     sknm.FreeNetClassifier(**SMALL),
     sknm.FreeNetRegressor(**SMALL),
     sknm.NeuralModuleClassifier(**SMALL, module_size=10),
     sknm.NeuralModuleRegressor(**SMALL, module_size=10),
+    sknm.OptNetClassifier(**SMALL),
+    sknm.OptNetRegressor(**SMALL),
     sknm.URNClassifier(n_nodes=40, max_iter=60),
     sknm.URNRegressor(n_nodes=40, max_iter=60),
 ]

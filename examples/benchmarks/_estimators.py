@@ -113,8 +113,8 @@ def _neural_module(**fixed: Any) -> Callable[..., Any]:
     return make
 
 
-def _acyclic(name: str) -> Callable[..., Any]:
-    """Return a maker of FreeNets or DAGs."""
+def _plain(name: str) -> Callable[..., Any]:
+    """Return a maker of an estimator of sknm, all else at its defaults."""
 
     def make(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> Any:
         if n_nodes is not None:
@@ -191,8 +191,11 @@ FAMILIES: dict[str, Callable[..., Any]] = {
     "mlp": _mlp,
     "mlp2-eq": _mlp_two_layers,
     "ff2-eq": _layers_in_our_loop,
-    "freenet": _acyclic("FreeNetClassifier"),
-    "dag": _acyclic("DAGClassifier"),
+    "freenet": _plain("FreeNetClassifier"),
+    "dag": _plain("DAGClassifier"),
+    "ff": _plain("FeedForwardClassifier"),
+    "deq": _plain("DEQClassifier"),
+    "optnet": _plain("OptNetClassifier"),
     "hgb": _boosting,
     "realmlp": _realmlp,
 }

@@ -8,17 +8,21 @@ For scikit-learn and sknm a step is the time of a fit with many epochs minus tha
 fit with few, divided by the steps between, so what a fit does once cancels out.
 TorchDEQ, when it is installed, trains the same model ``z = relu(zW + xU + b)`` with the
 weights of a short sknm fit (a random graph without sknm), dense and with the modules'
-edges only, with exact implicit gradients and AdamW, at the tolerances given.
+edges only, with exact implicit gradients and AdamW. All solve to each of the relative
+tolerances given; without any, sknm trains as its users do, at 0.1.
 
     python steps.py --data DIR
     python steps.py --data DIR --n-nodes 100 400 --repeats 7
-    python steps.py --data DIR --contestants mlp nm nm-dense nm:module_size=25
+    python steps.py --data DIR --contestants mlp nm deq --tolerances 0.1 0.01 0.001
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,8 @@ import _torchdeq as torchdeq
 
 #: Epochs of the sknm fit whose weights TorchDEQ gets.
 WARM_UP_EPOCHS = 4
+#: Contestants whose training steps solve to a tolerance.
+CYCLIC = ("nm", "nm-dense", "deq")
 
 
 def measure(args: argparse.Namespace, recorder: repeats.Recorder) -> None:
@@ -38,7 +44,9 @@ def measure(args: argparse.Namespace, recorder: repeats.Recorder) -> None:
         contestants: dict[str, repeats.Contestant] = {}
         for text in args.contestants:
             spec = sized(estimators.parse_spec(text), n_nodes)
-            contestants[text] = estimator_contestant(args, spec, data)
+            for tol in args.tolerances if text in CYCLIC else [None]:
+                name = text if tol is None else f"{text} {tol:g}"
+                contestants[name] = estimator_contestant(args, spec, data, tol)
         contestants |= torchdeq_contestants(args, n_nodes, data)
         recorder.interleave("step", contestants, n_nodes, "ms", args.repeats)
 
@@ -64,20 +72,38 @@ def train(
 
 
 def estimator_contestant(
-    args: argparse.Namespace, spec: estimators.Spec, data: common.Split
+    args: argparse.Namespace,
+    spec: estimators.Spec,
+    data: common.Split,
+    tolerance: float | None = None,
 ) -> repeats.Contestant:
     """Return a function that measures milliseconds per step of an estimator."""
     few, many = args.epochs
     steps = (many - few) * -(-len(data.X_train) // args.batch_size)
 
     def run() -> tuple[float, str]:
-        _, short = train(args, spec, data, few)
-        estimator, long = train(args, spec, data, many)
+        with solving_to(tolerance):
+            _, short = train(args, spec, data, few)
+            estimator, long = train(args, spec, data, many)
         facts = estimators.module_facts(estimator)
         note = f"{facts['n_modules']} modules" if facts else ""
         return 1e3 * (long - short) / steps, note
 
     return run
+
+
+@contextlib.contextmanager
+def solving_to(tolerance: float | None) -> Iterator[None]:
+    """Have sknm's training steps solve to a tolerance, its own if it is None."""
+    if tolerance is None:
+        yield
+        return
+    solved = importlib.import_module("sknm.solved")
+    usual, solved.TRAINING_TOLERANCE = solved.TRAINING_TOLERANCE, tolerance
+    try:
+        yield
+    finally:
+        solved.TRAINING_TOLERANCE = usual
 
 
 # ------------------------------------------------------------------------ TorchDEQ
@@ -111,7 +137,7 @@ def same_model(
         shape = (data.n_features, n_nodes, data.n_classes)
         return {"random": torchdeq.random_parameters(*shape)}
     graphs = {}
-    for graph, text in {"dense": "nm-dense", "modules": "nm"}.items():
+    for graph, text in {"dense": "deq", "modules": "nm"}.items():
         spec = sized(estimators.parse_spec(text), n_nodes)
         estimator, _ = train(args, spec, data, WARM_UP_EPOCHS)
         graphs[graph] = fitted_parameters(estimator)
@@ -168,11 +194,11 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, required=True, help="directory of the .npz files")
     add("--data-set", default="letter")
-    add("--contestants", nargs="+", default=["mlp", "nm", "nm-dense"], metavar="SPEC")
+    add("--contestants", nargs="+", default=["mlp", "nm", "deq"], metavar="SPEC")
     add("--n-nodes", nargs="+", type=int, default=[100, 400])
     add("--batch-size", type=int, default=128)
     add("--epochs", nargs=2, type=int, default=[2, 8], metavar=("FEW", "MANY"))
-    add("--tolerances", nargs="+", type=float, default=[3e-2, 1e-3])
+    add("--tolerances", nargs="+", type=float, default=[0.1])
     add("--torchdeq-steps", type=int, default=100, help="steps per repetition")
     add("--repeats", type=int, default=5)
     add("--clock", choices=["wall", "cpu"], default="wall")

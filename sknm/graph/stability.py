@@ -14,6 +14,8 @@ Edges between components are free: they make no cycle.
 
 from __future__ import annotations
 
+import numpy as np
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -22,6 +24,11 @@ from sknm.graph.topology import Topology
 
 MAX_CLIPS = 10
 """Clips tried before a block is scaled down as a whole."""
+
+FAILURES = (
+    torch.linalg.LinAlgError,  # type: ignore[attr-defined]
+    np.linalg.LinAlgError,
+)
 
 
 def guard(W: Tensor, plan: Plan, stability: str, margin: float) -> bool:
@@ -112,7 +119,7 @@ def excess(blocks: Tensor, stability: str) -> Tensor:
         if stability == "contraction":
             return torch.linalg.matrix_norm(blocks, 2)
         return torch.linalg.eigvalsh((blocks + blocks.mT) / 2)[:, -1]
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+    except FAILURES:
         # Happens on very sparse blocks; the row sums bound both from above.
         return _row_sum_bound(blocks)
 
@@ -150,11 +157,27 @@ def _clipped(blocks: Tensor, stability: str, limit: float) -> Tensor:
         if stability == "contraction":
             left, values, right = torch.linalg.svd(exact, full_matrices=False)
             return ((left * values.clamp_max(limit)[:, None]) @ right).to(blocks.dtype)
-        values, vectors = torch.linalg.eigh((exact + exact.mT) / 2)
-        over = (values - limit).clamp_min(0)
-        return (exact - (vectors * over[:, None]) @ vectors.mT).to(blocks.dtype)
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        return (exact - _above((exact + exact.mT) / 2, limit)).to(blocks.dtype)
+    except FAILURES:
         return (exact * _shrinkage(_row_sum_bound(exact), limit)).to(blocks.dtype)
+
+
+def _above(symmetric: Tensor, limit: float) -> Tensor:
+    """Take out what symmetric blocks have above a limit: ``V max(λ - limit, 0) Vᵀ``."""
+    if symmetric.device.type != "cpu":
+        values, vectors = torch.linalg.eigh(symmetric)
+        over = (values - limit).clamp_min(0)
+        return (vectors * over[:, None]) @ vectors.mT
+    parts = [_part_above(block.numpy(), limit) for block in symmetric]
+    return torch.stack([torch.from_numpy(part) for part in parts])
+
+
+def _part_above(symmetric: np.ndarray, limit: float) -> np.ndarray:
+    # Few eigenvalues are above: finding these alone takes a third of the time.
+    values, vectors = scipy.linalg.eigh(
+        symmetric, subset_by_value=(limit, np.inf), check_finite=False
+    )
+    return (vectors * (values - limit)) @ vectors.T
 
 
 def _scale(W: Tensor, plan: Plan, stability: str, limit: float) -> None:

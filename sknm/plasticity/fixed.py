@@ -19,7 +19,74 @@ grows with their number: with more edges they get steps in inverse proportion to
 square root. Layers bear larger steps than graphs with long paths."""
 
 
-class FixedGraph:
+class NoPlasticity:
+    """Leaves the weights to the optimiser: there is no topology to change.
+
+    It shows what training asks of the rules that change one.
+
+    Parameters
+    ----------
+    scale : float, default=1.0
+        Share of the learning rate that the node weights get.
+
+    Attributes
+    ----------
+    plan : Any
+        How the network computes with the edges that exist, if it has to be told.
+    history : list of dict
+        What happened to the edges; empty if nothing does.
+    """
+
+    plan: Any = None
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self._scale = scale
+        self.history: list[dict[str, Any]] = []
+
+    def start(self, W: Tensor) -> Any:
+        """Begin to train `W`, which may be changed in place; return the plan."""
+        return self.plan
+
+    def gradient(self) -> Gradient:
+        """For which weights the next step needs a gradient."""
+        return "edges"
+
+    def step_scale(self) -> float:
+        """Share of the learning rate that the node weights get."""
+        return self._scale
+
+    def before_step(self, grad: Tensor) -> None:
+        """Change the gradient of the node weights."""
+
+    def after_step(self, W: Tensor, step_size: float, strained: bool) -> Any:
+        """Change the weights in place, and return how to solve with them."""
+        return self.plan
+
+    def after_epoch(self, network: Any, table: Any, is_last: bool) -> Any:
+        """Change the edges, given the network and the data; return how to solve."""
+        return self.plan
+
+    def survivors(self) -> Tensor | None:
+        """Return the nodes that the last epoch left, None for all of them."""
+        return None
+
+    def resume(self, plan: Any) -> None:
+        """Go back to a plan that was in use before."""
+        self.plan = plan
+
+    def forget(self) -> None:
+        """Drop what only further training on absent edges would need."""
+
+    def finish(self, W: Tensor) -> Any:
+        """Bring the weights into the state in which a fit leaves them."""
+        return self.plan
+
+    def progress(self) -> str:
+        """Say in a few words how the graph looks."""
+        return ""
+
+
+class FixedGraph(NoPlasticity):
     """Trains the weights of the edges that exist, and leaves the edges alone.
 
     Rules that change the edges of an acyclic graph are derived from it.
@@ -30,20 +97,16 @@ class FixedGraph:
         The edges.
     full_step_edges : int, default=FULL_STEP_EDGES
         Most edges into a node with which weights get the optimiser's whole step.
-
-    Attributes
-    ----------
-    history : list of dict
-        What happened to the edges; empty if nothing does.
     """
+
+    plan: Plan
 
     def __init__(
         self, topology: Topology, full_step_edges: int = FULL_STEP_EDGES
     ) -> None:
+        super().__init__()
         self.topology = topology
         self.full_step_edges = full_step_edges
-        self.history: list[dict[str, Any]] = []
-        self.plan: Plan
 
     def start(self, W: Tensor) -> Plan:
         """Begin to train `W`, in which absent edges become zero."""
@@ -51,40 +114,14 @@ class FixedGraph:
         W.mul_(self.plan.mask)
         return self.plan
 
-    def gradient(self) -> Gradient:
-        """For which weights the next step needs a gradient."""
-        return "edges"
-
     def step_scale(self) -> float:
         """Share of the learning rate that the node weights get."""
         fan_in = self.topology.in_degrees.max(initial=1)
         return float(min(1.0, (self.full_step_edges / fan_in) ** 0.5))
 
-    def before_step(self, grad: Tensor) -> None:
-        """Change the gradient of the node weights."""
-
-    def after_step(self, W: Tensor, step_size: float, strained: bool) -> Plan:
-        """Change the weights in place, and return how to solve with them."""
-        return self.plan
-
-    def after_epoch(self, network: Any, table: Any, is_last: bool) -> Plan:
-        """Change the edges, given the network and the data; return how to solve."""
-        return self.plan
-
-    def survivors(self) -> Tensor | None:
-        """Return the nodes that the last epoch left, None for all of them."""
-        return None
-
     def resume(self, plan: Plan) -> None:
         """Go back to a plan that was in use before."""
         self.plan, self.topology = plan, plan.topology
-
-    def forget(self) -> None:
-        """Drop what only further training on absent edges would need."""
-
-    def finish(self, W: Tensor) -> Plan:
-        """Bring the weights into the state in which a fit leaves them."""
-        return self.plan
 
     def progress(self) -> str:
         """Say in a few words how the graph looks."""

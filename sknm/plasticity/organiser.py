@@ -83,7 +83,7 @@ class ModularOrganiser:
 
     def start(self, W: Tensor) -> Plan:
         """Bring the weights of a new graph in order; `W` is changed in place."""
-        self._step, self._labels, self._bridges = 0, None, None
+        self._step, self._plan, self._labels, self._bridges = 0, None, None, None
         if self.penalty.prices_bridges_only:
             self._bridges = Bridges(W, self.tau, self.make_optimizer)
         self._plan = self._look(W)
@@ -191,10 +191,12 @@ class ModularOrganiser:
         mask = (W.abs() > self.tau).cpu().numpy()
         if self._bridges is not None and self._labels is not None:
             self._bridges.hold(W, mask, self._admit(W, mask, self._labels))
-        topology = Topology(mask)
-        self._plan = Plan(topology, W)
+        plan = self._plan
+        if plan is None or not np.array_equal(plan.topology.to_dense(), mask):
+            plan = self._plan = Plan(Topology(mask), W)
+        topology = plan.topology
         if self.stability is not None:
-            guard(W, self._plan, self.stability, self.margin)
+            guard(W, plan, self.stability, self.margin)
         labels = topology.labels(self.connection)
         known = self._labels is not None and np.array_equal(labels, self._labels)
         if self.penalty.kind is not None and not known:
@@ -203,7 +205,7 @@ class ModularOrganiser:
             self._labels = labels
             if self._bridges is not None:
                 self._bridges.set_prices(self._prices)
-        return self._plan
+        return plan
 
     def _admit(self, W: Tensor, mask: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Bridges above the threshold that may merge modules, as a mask.

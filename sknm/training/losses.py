@@ -34,21 +34,20 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         ctx: Any, logits: Tensor, y: Tensor, weights: Tensor | None, smoothing: float
     ) -> Tensor:
         log_p = torch.log_softmax(logits, 1)
-        share = 1.0 / len(y) if weights is None else (weights / len(y))[:, None]
-        spread = smoothing / logits.shape[1]
         # dL/dlogits = (p - q) / n, with q the smoothed target.
-        grad = log_p.exp().sub_(spread)
-        targets = y[:, None]
-        grad.scatter_add_(1, targets, grad.new_full(targets.shape, smoothing - 1))
-        ctx.save_for_backward(grad.mul_(share))
-        losses = log_p.gather(1, targets) * (smoothing - 1)
-        losses -= spread * log_p.sum(1, keepdim=True)
-        return (losses * share).sum()
+        q = torch.full_like(log_p, smoothing / logits.shape[1])
+        q.scatter_add_(1, y[:, None], q.new_full((len(y), 1), 1 - smoothing))
+        p = log_p.exp()
+        if weights is not None:
+            p.mul_(weights[:, None])
+            q.mul_(weights[:, None])
+        ctx.save_for_backward(p.sub_(q))
+        return torch.dot(q.view(-1), log_p.view(-1)).div_(-len(y))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = ctx.saved_tensors
-        return grad * grads[0], None, None, None
+        return grad * (grads[0] / len(grad)), None, None, None
 
 
 class SquaredError(nn.Module):

@@ -202,7 +202,9 @@ class TrainingNet(NeuralNet):
         network = self.module_
         outputs = network(batch.X)
         loss = self.criterion_(outputs, batch.y, batch.weights)
-        loss = loss + network.penalty(batch.weights)
+        penalty = network.penalty(batch.weights)
+        if penalty is not None:
+            loss = loss + penalty
         if self.l2:
             loss = loss + self.l2 / 2 * network.squared_weights()
         loss.backward()
@@ -277,8 +279,8 @@ class TrainingNet(NeuralNet):
             others = {"name": "others", "scale": 1.0, "params": []}
             groups = [others]
             for name, p in named.items():
-                if name in ("input_weights", "node_weights"):
-                    scale = step_scale(name, len(p))
+                scale = step_scale(name, len(p))
+                if name == "node_weights" or scale < 1:
                     groups.append({"name": name, "params": [p], "scale": scale})
                 else:
                     others["params"].append(p)

@@ -170,9 +170,9 @@ class Network(nn.Module):
         """Remove all nodes but some; return how that changes the parameters."""
         raise NotImplementedError(f"{type(self).__name__} keeps all of its nodes.")
 
-    def penalty(self, weights: Tensor | None) -> Tensor | float:
+    def penalty(self, weights: Tensor | None) -> Tensor | None:
         """Return what the last outputs cost beyond their loss, given row weights."""
-        return 0.0
+        return None
 
     @contextmanager
     def at_work(self, n_jobs: int | None) -> Iterator[None]:
@@ -275,8 +275,10 @@ class GraphNetwork(Network):
         """
         # Transposed, since the solvers want the samples in the last dimension.
         U, biases = self.input_weights.t(), self.node_biases[:, None]
-        a = torch.addmm(biases[: len(U)], U, X.t())
-        if len(U) < self.n_nodes:
+        if len(U) == self.n_nodes:
+            a = torch.addmm(biases, U, X.t())
+        else:
+            a = torch.addmm(biases[: len(U)], U, X.t())
             a = torch.cat([a, biases[len(U) :].expand(-1, len(X))])
         return solve(
             a.t(),

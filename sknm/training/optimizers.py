@@ -55,8 +55,7 @@ class AdamW:
         if not self._moments:
             self._moments = [_Moments(group["params"]) for group in self.param_groups]
         for group, moments in zip(self.param_groups, self._moments, strict=True):
-            for count in moments.steps:
-                count += 1
+            torch._foreach_add_(moments.steps, 1)
             torch._fused_adamw_(
                 group["params"],
                 [p.grad for p in group["params"]],

@@ -45,22 +45,24 @@ def step_scale(name: str, fan_in: int) -> float:
     """Share of the learning rate that a parameter gets.
 
     Adam moves all weights by about the same amount, so that what a step adds to a
-    node's input grows with the number of features. It is kept to what it is for 16
-    independent ones.
+    node's input grows with the number of features, and what it adds to a constraint
+    with the number of nodes. It is kept to what it is for 16 independent ones.
 
     Parameters
     ----------
     name : str
         Name of the parameter.
     fan_in : int
-        Edges that lead to a node.
+        Edges that lead to a node, or to a constraint.
 
     Returns
     -------
     float
         At most 1.
     """
-    return min(1.0, (16 / fan_in) ** 0.5) if name == "input_weights" else 1.0
+    if name not in ("input_weights", "constraint_weights"):
+        return 1.0
+    return min(1.0, (16 / fan_in) ** 0.5)
 
 
 @dataclass(frozen=True)

@@ -86,11 +86,11 @@ class RecursiveNetwork(Network):
         self.n_observed += 1
         return outputs
 
-    def penalty(self, weights: Tensor | None) -> Tensor | float:
+    def penalty(self, weights: Tensor | None) -> Tensor | None:
         """Price of the activity in the last training step, ``c_N · Σ_t |N_t|``."""
         rows, self._row_activity = self._row_activity, None
         if self.alpha_activity == 0 or rows is None:
-            return 0.0
+            return None
         mean = rows.mean() if weights is None else (rows * weights).mean()
         return self.alpha_activity * mean
 

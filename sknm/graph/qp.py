@@ -1,0 +1,429 @@
+"""OptNet's layer: a quadratic programme per sample, all with the same matrices.
+
+Each row `a` of a batch has the programme
+
+    minimise ``½ zᵀQz - aᵀz`` subject to ``Gz <= h``
+
+(Amos & Kolter 2017). It is solved in the multipliers λ of the constraints, where it is
+``0 <= λ ⟂ h - Gz >= 0`` with ``z = Q⁻¹(a - Gᵀλ)``. Operator splitting with one factor
+for the whole batch finds which constraints are active, or nearly so; active sets then
+give the solution to the accuracy of double precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from sknm.graph.problem import Solution
+
+SPLITTINGS = 30
+"""Iterations of the splitting before active sets are tried. Each costs one product."""
+
+FURTHER_SPLITTINGS = 1000
+"""The same for the samples that were left open."""
+
+PIVOTS, SEARCHES = 8, 300
+"""Most active sets that are tried without and with a line search."""
+
+BISECTIONS = 25
+"""Halvings of a step by its line search."""
+
+RELAXATION = 0.9
+"""Step of the splitting, below 1, with which it converges for singular ``GQ⁻¹Gᵀ``."""
+
+PROXIMITY = 1e-8
+"""Weight, relative to the diagonal of ``GQ⁻¹Gᵀ``, that keeps multipliers close to the
+last ones, so that dependent constraints do no harm."""
+
+ATOL, RTOL = 1e-6, 1e-9
+"""Largest violation of the KKT conditions, absolute and relative to ``max |a|``."""
+
+SHARPNESS = 1e-3
+"""Share of it that multipliers may have, before values are computed from them."""
+
+MEMORY = 2**24
+"""Most elements of the systems of equations that are solved at a time."""
+
+SOLVERS = ("admm", "proxqp")
+"""Names of the solvers."""
+
+
+class Programme:
+    """The matrices that all samples share, and what follows from them.
+
+    Parameters
+    ----------
+    Q : Tensor of shape (n_nodes, n_nodes)
+        Positive definite.
+    G : Tensor of shape (n_constraints, n_nodes)
+        Normals of the constraints.
+    h : Tensor of shape (n_constraints,)
+        Their bounds. The programme has to be feasible.
+    """
+
+    def __init__(self, Q: Tensor, G: Tensor, h: Tensor) -> None:
+        self.Q, self.G, self.h = Q, G, h
+
+    @cached_property
+    def _factor(self) -> Tensor:
+        return torch.linalg.cholesky(self.Q)
+
+    @cached_property
+    def _lift(self) -> Tensor:
+        return self.divide(self.G)
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """Units of the multipliers in which ``S`` has a diagonal of ones."""
+        diagonal = (self.G * self._lift).sum(1)
+        return diagonal.clamp_min(1e-12).rsqrt()
+
+    @cached_property
+    def S(self) -> Tensor:
+        """``GQ⁻¹Gᵀ`` in these units."""
+        return (self.G @ self._lift.mT) * self.scale * self.scale[:, None]
+
+    @cached_property
+    def splitting(self) -> tuple[Tensor, float]:
+        """``2(I + γS)⁻¹ - I``, and γ."""
+        eigenvalues = torch.linalg.eigvalsh(self.S)
+        largest = eigenvalues[-1].item()
+        least = eigenvalues.clamp_min(1e-2 * largest)[0].item()
+        gamma = (least * largest) ** -0.5
+        eye = torch.eye(len(self.S), dtype=self.S.dtype, device=self.S.device)
+        return 2 * torch.linalg.inv(eye + gamma * self.S) - eye, gamma
+
+    def divide(self, rows: Tensor) -> Tensor:
+        """``Q⁻¹`` times each row."""
+        return torch.cholesky_solve(rows.mT, self._factor).mT
+
+    def excess(self, a: Tensor) -> Tensor:
+        """By how much ``Q⁻¹a`` breaks each constraint, in the units of the multipliers.
+
+        Parameters
+        ----------
+        a : Tensor of shape (n_samples, n_nodes)
+            Linear terms.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_constraints)
+            Negative where it keeps it.
+        """
+        return (a @ self._lift.mT - self.h) * self.scale
+
+    def allowed(self, a: Tensor) -> Tensor:
+        """Violation of the KKT conditions up to which each row of `a` is solved."""
+        return ATOL + RTOL * a.abs().amax(1)
+
+    def values(self, a: Tensor, multipliers: Tensor) -> Tensor:
+        """Minimisers ``z`` (n_samples, n_nodes) that belong to multipliers."""
+        return self.divide(a - multipliers @ self.G)
+
+    def violations(self, a: Tensor, z: Tensor, multipliers: Tensor) -> Tensor:
+        """Largest violation of a KKT condition, in absolute terms, of each sample."""
+        stationarity = z @ self.Q - a + multipliers @ self.G
+        complementarity = torch.minimum(multipliers, self.h - z @ self.G.mT)
+        return torch.maximum(stationarity.abs().amax(1), complementarity.abs().amax(1))
+
+
+def solve_programmes(a: Tensor, programme: Programme, solver: str = "admm") -> Solution:
+    """Solve the programme of each row of `a`.
+
+    The gradient is that of the KKT conditions (Amos & Kolter 2017, eq. 6-8).
+
+    Parameters
+    ----------
+    a : Tensor of shape (n_samples, n_nodes)
+        Linear terms, in double precision.
+    programme : Programme
+        What all samples share.
+    solver : {"admm", "proxqp"}, default="admm"
+        Ours, for all samples at once; or that of proxsuite, one by one.
+
+    Returns
+    -------
+    Solution
+        Values (n_samples, n_nodes), differentiable with respect to `a` and the three
+        tensors of `programme`; `residual` is the largest violation of the KKT
+        conditions.
+
+    Raises
+    ------
+    ImportError
+        If proxsuite is asked for and not installed.
+    """
+    passing = _Pass(programme, solver)
+    value = _Programmes.apply(a, programme.Q, programme.G, programme.h, passing)
+    return replace(passing.found, value=value)
+
+
+class _Pass:
+    """What the way back needs of the way forth."""
+
+    found: Solution
+    multipliers: Tensor
+
+    def __init__(self, programme: Programme, solver: str) -> None:
+        self.programme, self.solver = programme, solver
+
+    def run(self, a: Tensor) -> Tensor:
+        programme = self.programme
+        find = _proxqp if self.solver == "proxqp" else _admm
+        self.multipliers, n_iter = find(a, programme)
+        z = programme.values(a, self.multipliers)
+        violations = programme.violations(a, z, self.multipliers)
+        residual = violations.max().item() if len(a) else 0.0
+        converged = violations <= programme.allowed(a)
+        self.found = Solution(z, converged, n_iter, residual)
+        return z
+
+
+class _Programmes(torch.autograd.Function):
+    """Minimisers, and the way back through the KKT conditions."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, a: Tensor, Q: Tensor, G: Tensor, h: Tensor, passing: _Pass
+    ) -> Tensor:
+        ctx.passing = passing
+        return passing.run(a)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        # ``Qu + Gᵀv = grad`` and ``Gu = 0`` for the active constraints.
+        passing: _Pass = ctx.passing
+        programme, z = passing.programme, passing.found.value
+        active = passing.multipliers > programme.h - z @ programme.G.mT
+        right = (programme.divide(grad) @ programme.G.mT) * programme.scale
+        v = _solve_active(programme.S, active, right, 1e-3 * PROXIMITY)
+        v = v * programme.scale
+        u = programme.values(grad, v)
+        pairs = u.mT @ z
+        dG = -(passing.multipliers.mT @ u + v.mT @ z)
+        return u, -(pairs + pairs.mT) / 2, dG, v.sum(0), None
+
+
+def _admm(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
+    """Multipliers of each row, and the iterations that it took."""
+    rows = max(1, MEMORY // len(programme.h) ** 2)
+    parts = [_admm_chunk(chunk, programme) for chunk in a.split(rows)]
+    found = torch.cat([multipliers for multipliers, _ in parts])
+    return found * programme.scale, max(n_iter for _, n_iter in parts)
+
+
+def _admm_chunk(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
+    R, gamma = programme.splitting
+    c, allowed = programme.excess(a), SHARPNESS * programme.allowed(a)
+    beta = torch.addmm(c, c, R).mul_(gamma)
+    x = _split(R, beta, beta, SPLITTINGS)
+    found, is_open, n_iter = _try_active_sets(
+        programme, c, allowed, x, PIVOTS, is_searching=False
+    )
+    n_iter += SPLITTINGS
+    if is_open.any():
+        rows = is_open.nonzero()[:, 0]
+        x = _split(R, beta[rows], x[rows], FURTHER_SPLITTINGS)
+        found[rows], _, more = _try_active_sets(
+            programme, c[rows], allowed[rows], x, SEARCHES, is_searching=True
+        )
+        n_iter += FURTHER_SPLITTINGS + more
+    return found, n_iter
+
+
+def _split(R: Tensor, beta: Tensor, x: Tensor, n_iter: int) -> Tensor:
+    """Averaged reflections: ADMM of the programme, in its multipliers ``max(x, 0)``."""
+    x, size = x.clone(), torch.empty_like(x)
+    for _ in range(n_iter):
+        torch.abs(x, out=size)
+        x.mul_(1 - RELAXATION).add_(beta, alpha=RELAXATION)
+        x.addmm_(size, R, alpha=RELAXATION)
+    return x
+
+
+def _try_active_sets(
+    programme: Programme,
+    c: Tensor,
+    allowed: Tensor,
+    x: Tensor,
+    n_sets: int,
+    is_searching: bool,
+) -> tuple[Tensor, Tensor, int]:
+    """Find multipliers by the active sets that follow from one another.
+
+    With a line search, this is the semi-smooth Newton method on the augmented
+    Lagrangian, which comes to the solution from anywhere. Without one, it is faster
+    where the first active set is nearly right.
+
+    Parameters
+    ----------
+    programme : Programme
+        What all samples share.
+    c : Tensor of shape (n_samples, n_constraints)
+        By how much the unconstrained minimiser breaks the constraints.
+    allowed : Tensor of shape (n_samples,)
+        Largest violation of a KKT condition.
+    x : Tensor of shape (n_samples, n_constraints)
+        Multipliers to start from, negative where a constraint is inactive.
+    n_sets : int
+        Most sets that are tried.
+    is_searching : bool
+        Whether steps are shortened to the minimum along them.
+
+    Returns
+    -------
+    multipliers : Tensor of shape (n_samples, n_constraints)
+        Those of the last set.
+    is_open : Tensor of bool of shape (n_samples,)
+        Where they are no solution.
+    n_tried : int
+        Sets that were tried.
+    """
+    S, scale = programme.S, programme.scale
+    found, rows = x.clamp_min(0), torch.arange(len(x), device=x.device)
+    # Multipliers at the centre; those of the iterate, and its excess.
+    centre = iterate = x.clamp_min(0)
+    excess = c - iterate @ S
+    active = excess + PROXIMITY * centre > 0 if is_searching else x > 0
+    n_tried = 0
+    while len(rows) and n_tried < n_sets:
+        n_tried += 1
+        target = _solve_active(S, active, c + PROXIMITY * centre, PROXIMITY)
+        step = target - iterate
+        change = c - target @ S - excess
+        slack = -(excess + change) / scale
+        violation = torch.minimum(target * scale, slack).abs().amax(1)
+        found[rows] = target.clamp_min(0)
+        # Where the set stays, the augmented Lagrangian is at its minimum: to the next.
+        is_settled = ((excess + change + PROXIMITY * centre > 0) == active).all(1)
+        if is_searching:
+            length = _search(iterate, excess, centre, c, step, change)[:, None]
+            step, change = length * step, length * change
+        iterate, excess = iterate + step, excess + change
+        centre = torch.where(is_settled[:, None], target.clamp_min(0), centre)
+        active = excess + PROXIMITY * centre > 0
+        left = violation > allowed
+        rows, allowed, c = rows[left], allowed[left], c[left]
+        iterate, excess = iterate[left], excess[left]
+        centre, active = centre[left], active[left]
+    is_open = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    is_open[rows] = True
+    return found, is_open, n_tried
+
+
+def _search(
+    iterate: Tensor,
+    excess: Tensor,
+    centre: Tensor,
+    c: Tensor,
+    step: Tensor,
+    change: Tensor,
+) -> Tensor:
+    """Length, at most 1, at which the augmented Lagrangian is least along a step."""
+
+    def slope(t: Tensor) -> Tensor:
+        later = excess + t[:, None] * change
+        linear = (step * (c - later)).sum(1)
+        broken = (later / PROXIMITY + centre).clamp_min(0)
+        return linear + (broken * change).sum(1)
+
+    high = torch.ones_like(c[:, 0])
+    is_long = slope(high) > 0
+    low = torch.zeros_like(high)
+    if is_long.any():
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            is_past = slope(middle) > 0
+            high = torch.where(is_past, middle, high)
+            low = torch.where(is_past, low, middle)
+    return torch.where(is_long, (low + high) / 2, torch.ones_like(high))
+
+
+def _solve_active(S: Tensor, active: Tensor, right: Tensor, ridge: float) -> Tensor:
+    """Solve ``(S + ridge I) x = right`` among the active constraints of each sample.
+
+    Parameters
+    ----------
+    S : Tensor of shape (n_constraints, n_constraints)
+        Positive semidefinite.
+    active : Tensor of bool of shape (n_samples, n_constraints)
+        Which equations and unknowns belong to the sample.
+    right : Tensor of shape (n_samples, n_constraints)
+        Right-hand sides.
+    ridge : float
+        Added to the diagonal.
+
+    Returns
+    -------
+    Tensor of shape (n_samples, n_constraints)
+        Zero for the other constraints.
+    """
+    counts = active.sum(1)
+    size = int(counts.max())
+    # Active constraints come first; what fills up the rest is made an identity.
+    order = torch.argsort(active.byte(), dim=1, descending=True, stable=True)[:, :size]
+    is_filling = torch.arange(size, device=S.device) >= counts[:, None]
+    system = S[order[:, :, None], order[:, None, :]]
+    system.masked_fill_(is_filling[:, :, None] | is_filling[:, None, :], 0)
+    system.diagonal(dim1=1, dim2=2).add_(is_filling + ridge)
+    known = right.gather(1, order).masked_fill_(is_filling, 0)
+    factor, _ = torch.linalg.cholesky_ex(system)
+    solved = torch.cholesky_solve(known[..., None], factor)[..., 0]
+    return torch.zeros_like(right).scatter_(1, order, solved.nan_to_num(0, 0, 0))
+
+
+def _proxqp(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
+    """Do the same with proxsuite's dense solver, warm-started from row to row."""
+    Q, G, h = (
+        matrix.detach().cpu().numpy()
+        for matrix in (programme.Q, programme.G, programme.h)
+    )
+    dense = import_proxsuite().proxqp.dense
+    qp = dense.QP(len(Q), 0, len(h))
+    qp.settings.eps_abs = 0.01 * SHARPNESS * ATOL
+    qp.settings.max_iter = 1000
+    qp.settings.check_duality_gap = True
+    qp.settings.eps_duality_gap_abs = 0.01 * SHARPNESS * ATOL
+    linear = -a.detach().cpu().numpy()
+    no_bound = np.full(len(h), -np.inf)
+    multipliers, n_iter = np.empty((len(a), len(h))), 0
+    for i, row in enumerate(linear):
+        if i == 0:
+            qp.init(Q, row, None, None, G, no_bound, h)
+        else:
+            qp.update(g=row)
+        qp.solve()
+        multipliers[i] = np.maximum(qp.results.z, 0)
+        n_iter = max(n_iter, qp.results.info.iter)
+    return torch.as_tensor(multipliers, device=a.device), n_iter
+
+
+def import_proxsuite() -> Any:
+    """Import proxsuite, or say how it is installed.
+
+    Returns
+    -------
+    module
+        The package.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    try:
+        import proxsuite
+    except ImportError as error:
+        raise ImportError(
+            "solver='proxqp' needs proxsuite, which is not installed: "
+            "pip install 'sknm[optnet]', or use solver='admm', which needs nothing."
+        ) from error
+    return proxsuite

@@ -1,0 +1,208 @@
+"""The quadratic programmes of OptNet against other solvers, and their gradients."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+
+from sknm.graph import qp
+from sknm.graph.qp import Programme, import_proxsuite, solve_programmes
+
+N_ROWS = 12
+
+# Nodes, constraints, least eigenvalue of Q, rank of G.
+SHAPES = pytest.mark.parametrize(
+    ("n", "m", "ridge", "rank"),
+    [
+        (1, 1, 1.0, 1),
+        (5, 1, 0.1, 1),
+        (8, 8, 0.1, 8),
+        (8, 8, 1e-3, 8),
+        (20, 5, 0.1, 5),
+        (5, 40, 0.1, 5),
+        (12, 24, 0.01, 6),
+        (40, 40, 0.1, 40),
+        (30, 90, 1e-3, 30),
+    ],
+)
+
+
+def draw(n, m, ridge=0.1, rank=None, seed=0, slack=0.1, scale=1.0, n_rows=N_ROWS):
+    """Return linear terms and a feasible programme."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    L = normal(n, n) / n**0.5
+    Q = L @ L.T + ridge * torch.eye(n, dtype=torch.float64)
+    rank = min(n, m) if rank is None else rank
+    G = normal(m, rank) @ normal(rank, n) / (n * rank) ** 0.5
+    h = G @ normal(n) + slack
+    return scale * normal(n_rows, n), Q, G, h
+
+
+def by_least_distance(a, Q, G, h):
+    """Solve by Lawson & Hanson's reduction to non-negative least squares."""
+    L = np.linalg.cholesky(Q.numpy())
+    solutions = []
+    for row in a.numpy():
+        # With u = Lᵀz - L⁻¹a: the least |u| subject to -G L⁻ᵀ u >= G Q⁻¹ a - h.
+        shift = np.linalg.solve(L, row)
+        E = -np.linalg.solve(L, G.numpy().T).T
+        f = -E @ shift - h.numpy()
+        system = np.vstack([E.T, f])
+        target = np.zeros(len(system))
+        target[-1] = 1
+        weights, _ = nnls(system, target, maxiter=100 * len(f))
+        residual = system @ weights - target
+        u = -residual[:-1] / residual[-1]
+        solutions.append(np.linalg.solve(L.T, u + shift))
+    return torch.from_numpy(np.array(solutions))
+
+
+def assert_optimal(a, Q, G, h, solution, multipliers):
+    """Check the conditions of Karush, Kuhn and Tucker."""
+    z = solution.value
+    slack = h - z @ G.T
+    assert slack.min() >= -1e-6
+    assert multipliers.min() >= 0
+    assert (multipliers * slack).abs().max() <= 1e-6 * max(1, multipliers.max())
+    assert (z @ Q - a + multipliers @ G).abs().max() <= 1e-6
+    assert solution.converged.all()
+    assert solution.residual <= 1e-6
+
+
+@SHAPES
+@pytest.mark.parametrize("seed", range(3))
+def test_solution_is_that_of_scipy(n, m, ridge, rank, seed):
+    a, Q, G, h = draw(n, m, ridge, rank, seed)
+    solution = solve_programmes(a, Programme(Q, G, h))
+    expected = by_least_distance(a, Q, G, h)
+    assert (solution.value - expected).abs().max() < 1e-6 * (1 + expected.abs().max())
+
+
+@SHAPES
+def test_solution_is_that_of_proxsuite(n, m, ridge, rank):
+    pytest.importorskip("proxsuite")
+    a, Q, G, h = draw(n, m, ridge, rank)
+    ours = solve_programmes(a, Programme(Q, G, h))
+    theirs = solve_programmes(a, Programme(Q, G, h), "proxqp")
+    assert theirs.converged.all()
+    size = 1 + theirs.value.abs().max()
+    assert (ours.value - theirs.value).abs().max() < 1e-6 * size
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 15),
+    m=st.integers(1, 30),
+    ridge=st.sampled_from([1.0, 0.1, 1e-2]),
+    slack=st.sampled_from([1e-3, 0.1, 2.0]),
+    scale=st.sampled_from([0.0, 0.1, 1.0, 10.0, 100.0]),
+    repeated=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+def test_conditions_of_optimality_hold(n, m, ridge, slack, scale, repeated, seed):
+    a, Q, G, h = draw(n, m, ridge, seed=seed, slack=slack, scale=scale)
+    if repeated:  # dependent constraints, and one that says nothing
+        G, h = torch.cat([G, G, 0 * G[:1]]), torch.cat([h, h, h.new_ones(1)])
+    programme = Programme(Q, G, h)
+    passing = qp._Pass(programme, "admm")
+    passing.run(a)
+    size = max(1.0, float(a.abs().max()))
+    z, multipliers = passing.found.value, passing.multipliers
+    assert passing.found.converged.all()
+    violations = programme.violations(a, z, multipliers)
+    assert violations.max() <= 1e-6 + 1e-9 * size
+    assert passing.found.residual == violations.max()
+
+
+@SHAPES
+def test_every_condition_is_fulfilled(n, m, ridge, rank):
+    a, Q, G, h = draw(n, m, ridge, rank, seed=7, n_rows=100)
+    passing = qp._Pass(Programme(Q, G, h), "admm")
+    passing.run(a)
+    assert_optimal(a, Q, G, h, passing.found, passing.multipliers)
+
+
+def test_rectifiers_are_a_special_case():
+    a = torch.randn(20, 6, generator=torch.Generator().manual_seed(0)).double()
+    eye = torch.eye(6, dtype=torch.float64)
+    solution = solve_programmes(a, Programme(eye, -eye, torch.zeros(6).double()))
+    torch.testing.assert_close(solution.value, a.relu(), atol=1e-8, rtol=0)
+
+
+def test_without_active_constraints_it_is_a_linear_system():
+    a, Q, G, h = draw(6, 4)
+    solution = solve_programmes(a, Programme(Q, G, h + 1e3))
+    expected = torch.linalg.solve(Q, a.T).T
+    torch.testing.assert_close(solution.value, expected, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["admm", "proxqp"])
+@pytest.mark.parametrize(("n", "m"), [(4, 3), (3, 6), (6, 6)])
+def test_gradient_is_that_of_finite_differences(solver, n, m):
+    if solver == "proxqp":
+        pytest.importorskip("proxsuite")
+    a, Q, G, h = draw(n, m, ridge=0.5, n_rows=4)
+    L = torch.linalg.cholesky(Q)
+
+    def values(a, L, G, h):
+        return solve_programmes(a, Programme(L @ L.mT, G, h), solver).value
+
+    inputs = tuple(t.clone().requires_grad_() for t in (a, L, G, h))
+    assert torch.autograd.gradcheck(values, inputs, eps=1e-5, atol=1e-5, rtol=1e-5)
+
+
+def test_only_asked_for_gradients_are_needed():
+    a, Q, G, h = draw(5, 5)
+    a.requires_grad_()
+    solve_programmes(a, Programme(Q, G, h)).value.sum().backward()
+    assert a.grad.shape == a.shape
+    assert Q.grad is None
+
+
+def test_hard_programmes_are_finished_by_a_line_search():
+    # Many more constraints than nodes: the first active sets are of little use.
+    a, Q, G, h = draw(20, 200, n_rows=30)
+    solution = solve_programmes(a, Programme(Q, G, h))
+    assert solution.n_iter > qp.FURTHER_SPLITTINGS
+    assert solution.converged.all()
+
+
+def test_chunks_give_the_same_as_the_whole(monkeypatch):
+    a, Q, G, h = draw(10, 10, n_rows=50)
+    expected = solve_programmes(a, Programme(Q, G, h)).value
+    monkeypatch.setattr(qp, "MEMORY", 7 * 10**2)
+    found = solve_programmes(a, Programme(Q, G, h))
+    torch.testing.assert_close(found.value, expected, atol=1e-9, rtol=1e-9)
+    assert found.converged.shape == (50,)
+
+
+def test_what_is_not_solved_is_told(monkeypatch):
+    a, Q, G, h = draw(10, 10)
+    monkeypatch.setattr(qp, "SPLITTINGS", 1)
+    monkeypatch.setattr(qp, "FURTHER_SPLITTINGS", 1)
+    monkeypatch.setattr(qp, "PIVOTS", 0)
+    monkeypatch.setattr(qp, "SEARCHES", 0)
+    solution = solve_programmes(a, Programme(Q, G, h))
+    assert not solution.converged.all()
+    assert solution.residual > 1e-3
+
+
+def test_no_rows_no_work():
+    a, Q, G, h = draw(4, 4)
+    solution = solve_programmes(a[:0], Programme(Q, G, h))
+    assert solution.value.shape == (0, 4)
+    assert solution.residual == 0
+
+
+def test_missing_extra_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "proxsuite", None)
+    with pytest.raises(ImportError, match=r"pip install 'sknm\[optnet\]', or use solv"):
+        import_proxsuite()
