@@ -129,9 +129,9 @@ device : str, default="cpu"
     there is.
 
 n_jobs : int, default=None
-    Number of threads over which the modules of a large graph, or the products of a
-    URN, are spread. None is 1 unless in a :obj:`joblib.parallel_config` context, -1 is
-    all processors.
+    Number of threads over which the modules of a large graph, or the products of a URN
+    or an OptNet, are spread. None is 1 unless in a :obj:`joblib.parallel_config`
+    context, -1 is all processors.
 
 verbose : int, default=0
     Whether to print a line per epoch.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.equilibrium import Gradient, Memory, Prepared, solve
-from sknm.graph.parallel import Workers, open_workers
+from sknm.graph.parallel import Workers, open_workers, torch_threads
 from sknm.graph.plan import Plan
 from sknm.graph.problem import Solution, SolverOptions
 
@@ -111,8 +111,6 @@ class Network(nn.Module):
         For which node weights a training step computes a gradient.
     memory : Memory
         What one training step leaves for the next.
-    workers : Workers
-        Threads that share the modules, see :meth:`at_work`.
     """
 
     plan: Any
@@ -128,7 +126,6 @@ class Network(nn.Module):
         self.generator = generator
         self.gradient: Gradient = "all"
         self.memory = Memory()
-        self.workers = Workers()
 
     @property
     def n_nodes(self) -> int:
@@ -176,13 +173,9 @@ class Network(nn.Module):
 
     @contextmanager
     def at_work(self, n_jobs: int | None) -> Iterator[None]:
-        """Spread the modules over `n_jobs` threads for as long as the context lasts."""
-        former = self.workers
-        with open_workers(n_jobs) as self.workers:
-            try:
-                yield
-            finally:
-                self.workers = former
+        """Let `n_jobs` threads share each product for as long as the context lasts."""
+        with torch_threads(n_jobs):
+            yield
 
     def squared_weights(self) -> Tensor:
         """Sum of the squares of all weights, biases excepted."""
@@ -216,6 +209,11 @@ class GraphNetwork(Network):
         Share of the nodes whose output is left out of a training step.
     generator : torch.Generator
         Source of randomness of the dropout.
+
+    Attributes
+    ----------
+    workers : Workers
+        Threads that share the modules, see :meth:`at_work`.
     """
 
     plan: Plan
@@ -234,6 +232,17 @@ class GraphNetwork(Network):
             setattr(self, name, nn.Parameter(value))
         self.training_options = training_options
         self.options = options
+        self.workers = Workers()
+
+    @contextmanager
+    def at_work(self, n_jobs: int | None) -> Iterator[None]:
+        """Spread the modules over `n_jobs` threads for as long as the context lasts."""
+        former = self.workers
+        with open_workers(n_jobs) as self.workers:
+            try:
+                yield
+            finally:
+                self.workers = former
 
     def forward(self, X: Tensor) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from sknm.graph.parallel import torch_threads
 from sknm.graph.problem import Solution
 from sknm.graph.recursion import Recursion, recur
 from sknm.training.network import CHUNK_ELEMENTS, Network
@@ -151,12 +149,6 @@ class RecursiveNetwork(Network):
             p.grad = None
         self.forget_activity()
         return at_nodes
-
-    @contextmanager
-    def at_work(self, n_jobs: int | None) -> Iterator[None]:
-        """Let `n_jobs` threads share each product for as long as the context lasts."""
-        with torch_threads(n_jobs):
-            yield
 
     def forget_activity(self) -> None:
         """Begin anew to add up how active neurons are."""
