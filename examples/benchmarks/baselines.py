@@ -140,7 +140,7 @@ def cell(name: str, found: np.ndarray) -> str:
     if name == "step":
         return f"{np.median(found):.3g}"
     spread = found.std(ddof=1) / len(found) ** 0.5 if len(found) > 1 else np.nan
-    return f"{found.mean():.4f} ± {spread:.4f}".lstrip("0")
+    return f"{found.mean():.4f} ± {spread:.4f}".replace("0.", ".")
 
 
 def draw(args: argparse.Namespace, rows: list[dict[str, str]]) -> None:
@@ -158,7 +158,9 @@ def draw(args: argparse.Namespace, rows: list[dict[str, str]]) -> None:
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.set_ylabel({"step": "ms per training step", "error": "test error"}[name])
-    row[0].set_yscale("log") if args.measures[0] == "step" else None
+        if name == "step":
+            axes.set_yscale("log")
+            common.plain_ticks(axes.yaxis)
     row[0].legend(fontsize="small")
     common.save_figure(figure, common.figure_path(args))
 

@@ -34,7 +34,7 @@ FULL_STEP_NODES = 50
 """Most nodes with which the weights of the objective get the optimiser's whole step."""
 
 PARAMETERS = """
-n_nodes : int, default=400
+n_nodes : int, default=100
     Number of nodes: variables of the programme. See the notes on what they cost.
 
 n_constraints : int, default=None
@@ -103,9 +103,11 @@ class OptNetParameters:
     }
 
 
+@dataclass(repr=False, eq=False)
 class OptNetMixin:
     """The network of both estimators: inputs, a quadratic programme, outputs."""
 
+    n_nodes: int = 100
     _remedy: ClassVar[str] = "Scale the features, or use fewer constraints."
 
     def _check_parameters(self) -> None:

@@ -214,13 +214,6 @@ class _Programmes(torch.autograd.Function):
 
 def _admm(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
     """Multipliers of each row, and the iterations that it took."""
-    rows = max(1, MEMORY // len(programme.h) ** 2)
-    parts = [_admm_chunk(chunk, programme) for chunk in a.split(rows)]
-    found = torch.cat([multipliers for multipliers, _ in parts])
-    return found * programme.scale, max(n_iter for _, n_iter in parts)
-
-
-def _admm_chunk(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
     R, gamma = programme.splitting
     c, allowed = programme.excess(a), SHARPNESS * programme.allowed(a)
     beta = torch.addmm(c, c, R).mul_(gamma)
@@ -236,7 +229,7 @@ def _admm_chunk(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
             programme, c[rows], allowed[rows], x, SEARCHES, is_searching=True
         )
         n_iter += FURTHER_SPLITTINGS + more
-    return found, n_iter
+    return found * programme.scale, n_iter
 
 
 def _split(R: Tensor, beta: Tensor, x: Tensor, n_iter: int) -> Tensor:
@@ -366,6 +359,15 @@ def _solve_active(S: Tensor, active: Tensor, right: Tensor, ridge: float) -> Ten
     Tensor of shape (n_samples, n_constraints)
         Zero for the other constraints.
     """
+    if not len(active):
+        return torch.zeros_like(right)
+    largest = int(active.sum(1).max())
+    n_rows = max(1, MEMORY // max(1, largest) ** 2)
+    chunks = zip(active.split(n_rows), right.split(n_rows), strict=True)
+    return torch.cat([_solve_chunk(S, *chunk, ridge) for chunk in chunks])
+
+
+def _solve_chunk(S: Tensor, active: Tensor, right: Tensor, ridge: float) -> Tensor:
     counts = active.sum(1)
     size = int(counts.max())
     # Active constraints come first; what fills up the rest is made an identity.
@@ -390,6 +392,7 @@ def _proxqp(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
     qp = dense.QP(len(Q), 0, len(h))
     qp.settings.eps_abs = 0.01 * SHARPNESS * ATOL
     qp.settings.max_iter = 1000
+    qp.settings.eps_primal_inf = qp.settings.eps_dual_inf = 1e-16  # there is a minimum
     qp.settings.check_duality_gap = True
     qp.settings.eps_duality_gap_abs = 0.01 * SHARPNESS * ATOL
     linear = -a.detach().cpu().numpy()

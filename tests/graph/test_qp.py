@@ -177,10 +177,19 @@ def test_hard_programmes_are_finished_by_a_line_search():
 
 def test_chunks_give_the_same_as_the_whole(monkeypatch):
     a, Q, G, h = draw(10, 10, n_rows=50)
-    expected = solve_programmes(a, Programme(Q, G, h)).value
-    monkeypatch.setattr(qp, "MEMORY", 7 * 10**2)
-    found = solve_programmes(a, Programme(Q, G, h))
-    torch.testing.assert_close(found.value, expected, atol=1e-9, rtol=1e-9)
+
+    def run():
+        inputs = [t.clone().requires_grad_() for t in (a, Q, G, h)]
+        solution = solve_programmes(inputs[0], Programme(*inputs[1:]))
+        solution.value.square().sum().backward()
+        return solution, [t.grad for t in inputs]
+
+    expected, gradients = run()
+    monkeypatch.setattr(qp, "MEMORY", 200)
+    found, chunked = run()
+    torch.testing.assert_close(found.value, expected.value, atol=1e-9, rtol=1e-9)
+    for ours, theirs in zip(chunked, gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-8, rtol=1e-8)
     assert found.converged.shape == (50,)
 
 
