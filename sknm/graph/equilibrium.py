@@ -163,15 +163,11 @@ def solve(
     """
     sigma = ACTIVATIONS[activation] if isinstance(activation, str) else activation
     plan = Plan(topology, W) if isinstance(topology, Topology) else topology
-    if memory is not None:
-        memory.attend(plan)
-    passing = _Pass(
-        plan, sigma, options or SolverOptions(), memory, workers or Workers()
+    passage = Passage(
+        plan, sigma, options or SolverOptions(), memory, workers or Workers(), prepared
     )
-    if prepared is not None:
-        passing.prepared = prepared
-    value = _Equilibrium.apply(a, W, passing, gradient)
-    return replace(passing.found, value=value)
+    value = _Equilibrium.apply(a, W, passage, gradient)
+    return replace(passage.found, value=value)
 
 
 class _Equilibrium(torch.autograd.Function):
@@ -179,26 +175,39 @@ class _Equilibrium(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, W: Tensor, passing: _Pass, gradient: Gradient
+        ctx: Any, a: Tensor, W: Tensor, passage: Passage, gradient: Gradient
     ) -> Tensor:
         ctx.save_for_backward(W)
-        ctx.passing, ctx.gradient = passing, gradient
-        return passing.run(a.t(), W).t()
+        ctx.passage, ctx.gradient = passage, gradient
+        return passage.run(a.t(), W).t()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (W,) = ctx.saved_tensors
-        forward: _Pass = ctx.passing
+        forward: Passage = ctx.passage
         adjoint = forward.turn_round()
         delta = adjoint.run(grad.t(), W.t()).t()
         if not ctx.needs_input_grad[1]:
             return delta, None, None, None
-        return delta, _weight_gradient(forward, adjoint, ctx.gradient), None, None
+        return delta, weight_gradient(forward, adjoint, ctx.gradient), None, None
 
 
-def _weight_gradient(forward: _Pass, adjoint: _Pass, gradient: Gradient) -> Tensor:
-    """``dW = zᵀ δ`` (NM eq. 3), for the weights that `gradient` names."""
+def weight_gradient(forward: Passage, adjoint: Passage, gradient: Gradient) -> Tensor:
+    """Compute ``dW = zᵀ δ`` (NM eq. 3), for the weights that `gradient` names.
+
+    Parameters
+    ----------
+    forward, adjoint : Passage
+        Both ways, done.
+    gradient : {"edges", "modules", "all"}
+        As :func:`solve` has it.
+
+    Returns
+    -------
+    Tensor of shape (n_nodes, n_nodes)
+        Zero on the diagonal.
+    """
     plan, z, delta = forward.plan, forward.found.value, adjoint.found.value
     if gradient == "edges" and not plan.is_modular:
         return _gradient_by_stage(plan, plan.arrange(z), plan.arrange(delta))
@@ -223,8 +232,23 @@ def _gradient_by_stage(plan: Plan, z: Tensor, delta: Tensor) -> Tensor:
     return plan.restore_pairs(dW).mul_(plan.mask)
 
 
-class _Pass:
+class Passage:
     """One passage through the stages: forward, or with slopes given, the adjoint.
+
+    Parameters
+    ----------
+    plan : Plan
+        The edges that exist.
+    sigma : Activation
+        The activation σ.
+    options : SolverOptions
+        Solver and tolerances.
+    memory : Memory or None
+        What the last solve of a training run left; it is brought up to date.
+    workers : Workers
+        Threads that share the blocks of each stage.
+    prepared : Prepared, optional
+        What solves with the same weights share.
 
     Attributes
     ----------
@@ -241,6 +265,7 @@ class _Pass:
         options: SolverOptions,
         memory: Memory | None,
         workers: Workers,
+        prepared: Prepared | None = None,
     ) -> None:
         self.workers = workers
         self.plan = plan
@@ -253,19 +278,23 @@ class _Pass:
         # Of nodes on no cycle, and of each batch: pre-activations, then slopes.
         self._loose: dict[int, Tensor] = {}
         self._tied: dict[tuple, Tensor] = {}
-        self.prepared = Prepared()
+        self.prepared = Prepared() if prepared is None else prepared
 
-    def turn_round(self) -> _Pass:
+    def turn_round(self) -> Passage:
         """Make the way back: slopes at the solution, and the weights transposed."""
-        back = _Pass(self.plan, self.sigma, self.options, self.memory, self.workers)
+        prepared = self.prepared.turn_round()
+        back = Passage(
+            self.plan, self.sigma, self.options, self.memory, self.workers, prepared
+        )
         back.is_adjoint = True
         back._loose = {k: self.sigma.slope(u) for k, u in self._loose.items()}
         back._tied = {key: self.sigma.slope(u) for key, u in self._tied.items()}
-        back.prepared = self.prepared.turn_round()
         return back
 
     def run(self, x: Tensor, W: Tensor) -> Tensor:
         """Solve for `x` (n_nodes, n_samples); the adjoint pass gets `W` transposed."""
+        if self.memory is not None and not self.is_adjoint:
+            self.memory.attend(self.plan)
         batch = self.plan.whole
         if batch is None:
             self.found = self._run_stages(x, W)

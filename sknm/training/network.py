@@ -10,9 +10,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from sknm.graph.activations import ACTIVATIONS
-from sknm.graph.equilibrium import Gradient, Memory, Prepared, solve
+from sknm.graph.equilibrium import (
+    Gradient,
+    Memory,
+    Passage,
+    Prepared,
+    solve,
+    weight_gradient,
+)
 from sknm.graph.parallel import Workers, open_workers, torch_threads
 from sknm.graph.plan import Plan
 from sknm.graph.problem import Solution, SolverOptions
@@ -246,20 +254,37 @@ class GraphNetwork(Network):
 
     def forward(self, X: Tensor) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
-        z = self.solve(X).value
-        if self.training and self.dropout > 0:
-            V = self.output_weights
-            return self._read(z, V * self._dropout_factors(len(V))[:, None])
-        return self.read(z)
+        if not self.training:
+            return self.read(self.solve(X).value)
+        factors = None
+        if self.dropout > 0:
+            factors = self._dropout_factors(len(self.output_weights))[:, None]
+        return _TrainingPass.apply(
+            self.input_weights,
+            self.node_weights,
+            self.node_biases,
+            self.output_weights,
+            self.output_biases,
+            X,
+            self,
+            factors,
+        )
 
     def read(self, z: Tensor) -> Tensor:
         """Read outputs from node values: ``zV + c``."""
-        return self._read(z, self.output_weights)
+        return self._read(z.t(), self.output_weights).t()
+
+    def _enter(self, X: Tensor) -> Tensor:
+        # Transposed, since the solvers want the samples in the last dimension.
+        U, biases = self.input_weights.t(), self.node_biases[:, None]
+        if len(U) == self.n_nodes:
+            return torch.addmm(biases, U, X.t())
+        a = torch.addmm(biases[: len(U)], U, X.t())
+        return torch.cat([a, biases[len(U) :].expand(-1, len(X))])
 
     def _read(self, z: Tensor, V: Tensor) -> Tensor:
         # Transposed, as the node values are: with few outputs several times faster.
-        read = z.t() if len(V) == self.n_nodes else z.t()[-len(V) :]
-        return torch.addmm(self.output_biases[:, None], V.t(), read).t()
+        return torch.addmm(self.output_biases[:, None], V.t(), z[-len(V) :])
 
     def prepare(self) -> Prepared:
         """Make what several solves with the same weights share."""
@@ -282,21 +307,65 @@ class GraphNetwork(Network):
 
         `prepared` is shared by several solves with the same weights.
         """
-        # Transposed, since the solvers want the samples in the last dimension.
-        U, biases = self.input_weights.t(), self.node_biases[:, None]
-        if len(U) == self.n_nodes:
-            a = torch.addmm(biases, U, X.t())
-        else:
-            a = torch.addmm(biases[: len(U)], U, X.t())
-            a = torch.cat([a, biases[len(U) :].expand(-1, len(X))])
         return solve(
-            a.t(),
+            self._enter(X).t(),
             self.node_weights,
             self.plan,
             self.sigma,
-            self.training_options if self.training else self.options,
-            memory=self.memory if self.training else None,
-            gradient=self.gradient,
+            self.options,
             workers=self.workers,
             prepared=prepared,
         )
+
+
+class _TrainingPass(torch.autograd.Function):
+    """Outputs of a training batch, from inputs to readout as one operation.
+
+    What autograd adds between its parts takes as long as several iterations.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        U: Tensor,
+        W: Tensor,
+        b: Tensor,
+        V: Tensor,
+        c: Tensor,
+        X: Tensor,
+        network: GraphNetwork,
+        factors: Tensor | None,
+    ) -> Tensor:
+        passage = Passage(
+            network.plan,
+            network.sigma,
+            network.training_options,
+            network.memory,
+            network.workers,
+        )
+        z = passage.run(network._enter(X), W)
+        V = V if factors is None else V * factors
+        ctx.save_for_backward(W, V, X)
+        ctx.passage, ctx.gradient, ctx.factors = passage, network.gradient, factors
+        ctx.n_inlets = U.shape[1]
+        return network._read(z, V).t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        W, V, X = ctx.saved_tensors
+        forward: Passage = ctx.passage
+        z = forward.found.value
+        dV = z[-len(V) :] @ grad
+        if ctx.factors is not None:
+            dV.mul_(ctx.factors)
+        entering = V @ grad.t()
+        if len(V) < len(z):  # the first nodes are not read
+            entering = torch.cat(
+                [entering.new_zeros(len(z) - len(V), len(X)), entering]
+            )
+        adjoint = forward.turn_round()
+        delta = adjoint.run(entering, W.t())
+        dU = (delta[: ctx.n_inlets] @ X).t()
+        dW = weight_gradient(forward, adjoint, ctx.gradient)
+        return dU, dW, delta.sum(1), dV, grad.sum(0), None, None, None
