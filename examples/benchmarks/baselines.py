@@ -124,10 +124,31 @@ def report(args: argparse.Namespace, rows: list[dict[str, str]]) -> str:
         for text in args.contestants:
             cells = [cell(name, values(rows, name, text, n)) for n in args.n_nodes]
             body.append([NAMES.get(text, text), *cells])
-        header = [TITLES[name], *(str(n) for n in args.n_nodes)]
-        parts.append(common.markdown_table(header, body))
+        numbers = [str(n) for n in args.n_nodes]
+        parts.append(common.markdown_table([TITLES[name], *numbers], body))
+        if name == "error" and args.reference in args.contestants:
+            title = f"error less that of {NAMES.get(args.reference, args.reference)}"
+            parts.append(
+                common.markdown_table([title, *numbers], differences(args, rows))
+            )
     parts.append(f"{args.data_set}. Machine: {common.machine()}.")
     return "\n\n".join(parts) + "\n"
+
+
+def differences(
+    args: argparse.Namespace, rows: list[dict[str, str]]
+) -> list[list[str]]:
+    """Return a table's rows: differences of errors on the same splits."""
+    body = []
+    for text in args.contestants:
+        cells = []
+        for n in args.n_nodes:
+            pair = [values(rows, "error", t, n) for t in (text, args.reference)]
+            is_paired = len(pair[0]) == len(pair[1])
+            cells.append(cell("error", pair[0] - pair[1]) if is_paired else "")
+        if text != args.reference:
+            body.append([NAMES.get(text, text), *cells])
+    return body
 
 
 TITLES = {"step": "ms per step, nodes", "error": "test error, nodes"}
@@ -197,6 +218,7 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--repeats", type=int, default=3, help="repetitions of a timed fit")
     add("--max-iter", type=int, default=10, help="epochs of a fit whose error counts")
     add("--seeds", type=int, default=3)
+    add("--reference", default="nm", help="whose errors are subtracted")
     return parser.parse_args(argv)
 
 
