@@ -62,7 +62,7 @@ other estimators, ``z = P(zW + σ(xU + b))`` with ``W = I - Q`` as ``node_weight
 with the projection P onto the polyhedron ``zK <= h`` where they have σ.
 
 The model is for small layers. On one thread, a training step of 128 rows takes 7, 30,
-140 and 560 ms with 40, 100, 300 and 800 nodes, where a complete equilibrium of 300 nodes
+140 and 560 ms with 40, 100, 300 and 800 nodes, where a complete equilibrium of 300
 takes 8: the systems of equations of each row have as many unknowns as it has active
 constraints. Ten thousand rows and 800 nodes are 45 s per epoch. Many more constraints
 than nodes make programmes hard, and slower by far.
