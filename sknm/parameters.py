@@ -150,6 +150,7 @@ stability : {"monotone", "contraction"} or None, default="monotone"
 
 margin : float, default=0.3
     How far the blocks stay below the bound 1; a larger margin means fewer iterations.
+    Without `stability` there is no bound.
 
 solver : {"auto", "peaceman_rachford", "picard", "anderson", "newton"}, \
 default="auto"

@@ -187,6 +187,19 @@ class CyclicGraph(SolvedGraph):
     def _solver_name(self) -> str:
         return self.solver
 
+    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
+        if not first:
+            self._take_over(samples, batch_size)
+        super()._prepare(samples, batch_size, first)
+
+    def _take_over(self, samples: Samples, batch_size: int) -> None:
+        """Heed parameters that have changed since the last fit."""
+        network, organiser = self.net_.module_, self.net_.organiser
+        organiser.stability, organiser.margin = self.stability, self.margin
+        dtype, noisy = samples.X.dtype, len(samples) > batch_size
+        network.training_options = self._training_options(dtype, noisy)
+        network.options = self._prediction_options(dtype)
+
     def _other_cause(self) -> str:
         if self.stability is not None:
             return ""

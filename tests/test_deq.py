@@ -149,3 +149,13 @@ def test_activation_without_guarantee_is_refused(overlapping, estimator):
 def test_wrong_options_are_named(overlapping, estimator, name, value):
     with pytest.raises(ValueError, match=f"The '{name}' parameter of"):
         make(estimator, **{name: value}).fit(*overlapping)
+
+
+@BOTH
+def test_warm_start_heeds_a_new_guarantee(overlapping, estimator):
+    X, y = overlapping
+    model = make(estimator, warm_start=True, max_iter=30).fit(X, y)
+    assert np.linalg.norm(model.node_weights_, 2) > 0.4
+    model.set_params(stability="contraction", margin=0.6, solver="picard").fit(X, y)
+    assert np.linalg.norm(model.node_weights_, 2) <= 0.4 + 1e-6
+    assert model.solver_stats_["unconverged"] == 0

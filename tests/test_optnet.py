@@ -183,3 +183,35 @@ def test_outliers_are_solved_too(overlapping):
     model = make(OptNetClassifier).fit(X, y)
     _, stats = model.node_values(1e4 * X, return_stats=True)
     assert stats["unconverged"] == 0
+
+
+@BOTH
+@pytest.mark.parametrize("rate", [30.0, 1e80])
+def test_divergence_is_named_and_the_last_finite_state_kept(
+    overlapping, estimator, rate
+):
+    X, y = overlapping
+    model = make(estimator, optimizer="sgd", batch_size=16, warm_start=True).fit(X, y)
+    model.set_params(learning_rate_init=rate, max_iter=30)
+    with pytest.raises(ValueError, match="The loss is no longer finite"):
+        model.fit(X, y)
+    z = model.node_values(X)
+    assert np.isfinite(z).all()
+    assert np.isfinite(z @ model.output_weights_).all()
+
+
+@BOTH
+def test_weights_beyond_measure_are_told(overlapping, estimator):
+    X, y = overlapping
+    model = make(estimator).fit(X, y)
+    # An objective that can't be factorised: 0.1 is nothing beside 1e18.
+    model.net_.module_.node_weights.data[:] = 1e9
+    with pytest.warns(ConvergenceWarning, match="have not converged"):
+        assert np.isnan(model.node_values(X)).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lbfgs"])
+def test_slack_and_feasible_point_are_no_weights(overlapping, optimizer):
+    model = make(OptNetClassifier, optimizer=optimizer, max_iter=30).fit(*overlapping)
+    slack = torch.nn.functional.softplus(model.net_.module_.constraint_slack)
+    assert slack.mean() < 0.2

@@ -97,10 +97,10 @@ class DEQClassifier(DEQMixin, GraphClassifier, CyclicParameters):
 
     Notes
     -----
-    Standardise the features first. The time of a training step grows with the square of
-    the number of nodes for each row, and with its cube once. The gradient is implicit:
-    that of the equation, not of the iterations that solved it. Nodes have no edge to
-    themselves.
+    Standardise the features first. The time of a training step has a part for each row
+    that grows with the square of the number of nodes, and a part for the whole batch
+    that grows with its cube. The gradient is implicit: that of the equation, not of the
+    iterations that solved it. Nodes have no edge to themselves.
 
     References
     ----------
@@ -164,10 +164,10 @@ class DEQRegressor(DEQMixin, GraphRegressor, CyclicParameters):
 
     Notes
     -----
-    Standardise the features first. The time of a training step grows with the square of
-    the number of nodes for each row, and with its cube once. The gradient is implicit:
-    that of the equation, not of the iterations that solved it. Nodes have no edge to
-    themselves.
+    Standardise the features first. The time of a training step has a part for each row
+    that grows with the square of the number of nodes, and a part for the whole batch
+    that grows with its cube. The gradient is implicit: that of the equation, not of the
+    iterations that solved it. Nodes have no edge to themselves.
 
     References
     ----------

@@ -65,7 +65,7 @@ The model is for small layers. On one thread, a training step of 128 rows takes 
 140 and 560 ms with 40, 100, 300 and 800 nodes, where a complete equilibrium of 300
 takes 8: the systems of equations of each row have as many unknowns as it has active
 constraints. Ten thousand rows and 800 nodes are 45 s per epoch. Many more constraints
-than nodes make programmes hard, and slower by far.
+than nodes make programmes hard, and slower by far; "proxqp" is faster there.
 
 The papers leave open how the layer starts, which is our choice: with ``Q`` near the
 identity and ``K`` near ``-I``, which makes it a layer of rectifiers at first.

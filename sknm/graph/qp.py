@@ -43,10 +43,13 @@ PROXIMITY = 1e-8
 last ones, so that dependent constraints do no harm."""
 
 ATOL, RTOL = 1e-6, 1e-9
-"""Largest violation of the KKT conditions, absolute and relative to ``max |a|``."""
+"""Largest violation of the KKT conditions, absolute and relative to the forces."""
 
 SHARPNESS = 1e-3
 """Share of it that multipliers may have, before values are computed from them."""
+
+TINY = 1e-12
+"""Least square of a constraint's length that is not taken for zero."""
 
 MEMORY = 2**24
 """Most elements of the systems of equations that are solved at a time."""
@@ -73,7 +76,9 @@ class Programme:
 
     @cached_property
     def _factor(self) -> Tensor:
-        return torch.linalg.cholesky(self.Q)
+        factor, info = torch.linalg.cholesky_ex(self.Q)
+        # Weights that have grown beyond measure: all that follows is no number.
+        return factor if info == 0 else torch.full_like(factor, torch.nan)
 
     @cached_property
     def _lift(self) -> Tensor:
@@ -83,7 +88,7 @@ class Programme:
     def scale(self) -> Tensor:
         """Units of the multipliers in which ``S`` has a diagonal of ones."""
         diagonal = (self.G * self._lift).sum(1)
-        return diagonal.clamp_min(1e-12).rsqrt()
+        return diagonal.clamp_min(TINY).rsqrt()
 
     @cached_property
     def S(self) -> Tensor:
@@ -93,11 +98,13 @@ class Programme:
     @cached_property
     def splitting(self) -> tuple[Tensor, float]:
         """``2(I + γS)⁻¹ - I``, and γ."""
-        eigenvalues = torch.linalg.eigvalsh(self.S)
-        largest = eigenvalues[-1].item()
-        least = eigenvalues.clamp_min(1e-2 * largest)[0].item()
-        gamma = (least * largest) ** -0.5
         eye = torch.eye(len(self.S), dtype=self.S.dtype, device=self.S.device)
+        if not self.S.isfinite().all():
+            return torch.full_like(eye, torch.nan), 1.0
+        eigenvalues = torch.linalg.eigvalsh(self.S).clamp_min(TINY)
+        largest = eigenvalues[-1].item()
+        least = max(eigenvalues[0].item(), 1e-2 * largest)
+        gamma = (least * largest) ** -0.5
         return 2 * torch.linalg.inv(eye + gamma * self.S) - eye, gamma
 
     def divide(self, rows: Tensor) -> Tensor:
@@ -119,18 +126,19 @@ class Programme:
         """
         return (a @ self._lift.mT - self.h) * self.scale
 
-    def allowed(self, a: Tensor) -> Tensor:
-        """Violation of the KKT conditions up to which each row of `a` is solved."""
-        return ATOL + RTOL * a.abs().amax(1)
-
     def values(self, a: Tensor, multipliers: Tensor) -> Tensor:
         """Minimisers ``z`` (n_samples, n_nodes) that belong to multipliers."""
         return self.divide(a - multipliers @ self.G)
 
     def violations(self, a: Tensor, z: Tensor, multipliers: Tensor) -> Tensor:
-        """Largest violation of a KKT condition, in absolute terms, of each sample."""
+        """Largest violation of a KKT condition, in absolute terms, of each sample.
+
+        Distances to the constraints are measured in the norm of Q, so that it makes no
+        difference how long the constraints' normals are.
+        """
         stationarity = z @ self.Q - a + multipliers @ self.G
-        complementarity = torch.minimum(multipliers, self.h - z @ self.G.mT)
+        slack = (self.h - z @ self.G.mT) * self.scale
+        complementarity = torch.minimum(multipliers / self.scale, slack)
         return torch.maximum(stationarity.abs().amax(1), complementarity.abs().amax(1))
 
 
@@ -181,7 +189,8 @@ class _Pass:
         z = programme.values(a, self.multipliers)
         violations = programme.violations(a, z, self.multipliers)
         residual = violations.max().item() if len(a) else 0.0
-        converged = violations <= programme.allowed(a)
+        size = torch.maximum(a.abs(), (self.multipliers @ programme.G).abs()).amax(1)
+        converged = violations <= ATOL + RTOL * size
         self.found = Solution(z, converged, n_iter, residual)
         return z
 
@@ -215,7 +224,7 @@ class _Programmes(torch.autograd.Function):
 def _admm(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
     """Multipliers of each row, and the iterations that it took."""
     R, gamma = programme.splitting
-    c, allowed = programme.excess(a), SHARPNESS * programme.allowed(a)
+    c, allowed = programme.excess(a), SHARPNESS * (ATOL + RTOL * a.abs().amax(1))
     beta = torch.addmm(c, c, R).mul_(gamma)
     x = _split(R, beta, beta, SPLITTINGS)
     found, is_open, n_iter = _try_active_sets(
@@ -280,7 +289,7 @@ def _try_active_sets(
     n_tried : int
         Sets that were tried.
     """
-    S, scale = programme.S, programme.scale
+    S = programme.S
     found, rows = x.clamp_min(0), torch.arange(len(x), device=x.device)
     # Multipliers at the centre; those of the iterate, and its excess.
     centre = iterate = x.clamp_min(0)
@@ -292,8 +301,7 @@ def _try_active_sets(
         target = _solve_active(S, active, c + PROXIMITY * centre, PROXIMITY)
         step = target - iterate
         change = c - target @ S - excess
-        slack = -(excess + change) / scale
-        violation = torch.minimum(target * scale, slack).abs().amax(1)
+        violation = torch.minimum(target, -(excess + change)).abs().amax(1)
         found[rows] = target.clamp_min(0)
         # Where the set stays, the augmented Lagrangian is at its minimum: to the next.
         is_settled = ((excess + change + PROXIMITY * centre > 0) == active).all(1)
@@ -392,7 +400,7 @@ def _proxqp(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
     qp = dense.QP(len(Q), 0, len(h))
     qp.settings.eps_abs = 0.01 * SHARPNESS * ATOL
     qp.settings.max_iter = 1000
-    qp.settings.eps_primal_inf = qp.settings.eps_dual_inf = 1e-16  # there is a minimum
+    qp.settings.eps_primal_inf = qp.settings.eps_dual_inf = 0.0  # there is a minimum
     qp.settings.check_duality_gap = True
     qp.settings.eps_duality_gap_abs = 0.01 * SHARPNESS * ATOL
     linear = -a.detach().cpu().numpy()

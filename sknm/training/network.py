@@ -186,9 +186,9 @@ class Network(nn.Module):
             yield
 
     def squared_weights(self) -> Tensor:
-        """Sum of the squares of all weights, biases excepted."""
+        """Sum of the squares of all weights; biases and the like are not among them."""
         named = self.named_parameters()
-        return sum(p.square().sum() for name, p in named if "bias" not in name)
+        return sum(p.square().sum() for name, p in named if "weights" in name)
 
     def _dropout_factors(self, n_nodes: int) -> Tensor:
         # One draw per node and step, not per sample (Graham et al. 2015, "Efficient

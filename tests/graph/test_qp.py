@@ -204,6 +204,30 @@ def test_what_is_not_solved_is_told(monkeypatch):
     assert solution.residual > 1e-3
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-6, 1e6])
+def test_length_of_normals_makes_no_difference(size):
+    a, Q, G, h = draw(6, 9)
+    solution = solve_programmes(a, Programme(Q, size * G, size * h + (size == 0)))
+    assert solution.converged.all()
+    if size:
+        expected = solve_programmes(a, Programme(Q, G, h)).value
+    else:
+        expected = torch.linalg.solve(Q, a.T).T
+    torch.testing.assert_close(solution.value, expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("spoilt", [0, 1, 2])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_no_number_gives_none(spoilt, value):
+    a, *matrices = draw(4, 4)
+    matrices[spoilt] = torch.full_like(matrices[spoilt], value)
+    inputs = [t.requires_grad_() for t in (a, *matrices)]
+    solution = solve_programmes(inputs[0], Programme(*inputs[1:]))
+    if not (spoilt == 2 and value == torch.inf):  # which is no constraint at all
+        assert not solution.converged.any()
+    solution.value.sum().backward()
+
+
 def test_no_rows_no_work():
     a, Q, G, h = draw(4, 4)
     solution = solve_programmes(a[:0], Programme(Q, G, h))
