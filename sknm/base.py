@@ -324,6 +324,13 @@ default=None
         dtype = self.input_weights_.dtype
         return validate_data(self, X, reset=False, dtype=dtype, order="C")
 
+    def _node_values(self, X: Any, return_stats: bool) -> Any:
+        """Find node values, and tell how well."""
+        check_is_fitted(self)
+        z, stats = compute(self.net_.module_, self._check_X(X), n_jobs=self.n_jobs)
+        stats.warn(self._remedy)
+        return (z, stats.as_dict()) if return_stats else z
+
     def _outputs(self, X: Any) -> np.ndarray:
         """Compute the outputs of the network, (n_samples, n_outputs)."""
         check_is_fitted(self)

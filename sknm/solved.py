@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
 from sknm.graph.solvers import SOLVERS
-from sknm.prediction import compute
 from sknm.training.network import GraphNetwork, Weights
 from sknm.validation import Samples, to_numpy, to_tensor
 
@@ -85,10 +83,7 @@ class SolvedGraph:
             Only with `return_stats`: "iterations", "residual" (the largest
             ``|z - σ(zW + xU + b)|``) and "unconverged" (share of the rows).
         """
-        check_is_fitted(self)
-        z, stats = compute(self.net_.module_, self._check_X(X), n_jobs=self.n_jobs)
-        stats.warn(self._remedy)
-        return (z, stats.as_dict()) if return_stats else z
+        return self._node_values(X, return_stats)
 
     @available_if(lambda self: hasattr(self, "net_"))
     def sparsify(self) -> Any:

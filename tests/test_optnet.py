@@ -165,6 +165,11 @@ def test_warm_start_keeps_the_number_of_constraints(overlapping, estimator):
     with pytest.raises(ValueError, match=message):
         model.fit(X, y)
     assert model.set_params(n_constraints=12).fit(X, y).n_iter_ == 12
+    with pytest.raises(ValueError, match=r"n_nodes=9, but the fitted network has 12"):
+        model.set_params(n_constraints=None, n_nodes=9).fit(X, y)
+    fewer = make(estimator, n_constraints=7, warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=r"n_constraints=12, but the fitted network"):
+        fewer.set_params(n_constraints=None).fit(X, y)
 
 
 def test_what_is_not_solved_is_told(overlapping, monkeypatch):

@@ -131,6 +131,10 @@ def report(args: argparse.Namespace, rows: list[dict[str, str]]) -> str:
             parts.append(
                 common.markdown_table([title, *numbers], differences(args, rows))
             )
+        if name == "error":
+            title = "seconds per fit, nodes"
+            header = [title, *numbers, "largest residual"]
+            parts.append(common.markdown_table(header, fits(args, rows)))
     parts.append(f"{args.data_set}. Machine: {common.machine()}.")
     return "\n\n".join(parts) + "\n"
 
@@ -148,6 +152,20 @@ def differences(
             cells.append(cell("error", pair[0] - pair[1]) if is_paired else "")
         if text != args.reference:
             body.append([NAMES.get(text, text), *cells])
+    return body
+
+
+def fits(args: argparse.Namespace, rows: list[dict[str, str]]) -> list[list[str]]:
+    """Return a table's rows: medians of seconds, and how well test rows were solved."""
+    body = []
+    for text in args.contestants:
+        own = [r for r in rows if (r["measure"], r["contestant"]) == ("error", text)]
+        cells = []
+        for n in args.n_nodes:
+            found = [float(r["seconds"]) for r in own if r["n_nodes"] == str(n)]
+            cells.append(f"{np.median(found):.3g}" if found else "")
+        largest = max((float(r["residual"]) for r in own), default=np.nan)
+        body.append([NAMES.get(text, text), *cells, f"{largest:.1e}"])
     return body
 
 

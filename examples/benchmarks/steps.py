@@ -33,7 +33,7 @@ import _torchdeq as torchdeq
 
 #: Epochs of the sknm fit whose weights TorchDEQ gets.
 WARM_UP_EPOCHS = 4
-#: Contestants whose training steps solve to a tolerance.
+#: Families whose training steps solve to a tolerance.
 CYCLIC = ("nm", "nm-dense", "deq")
 
 
@@ -44,7 +44,7 @@ def measure(args: argparse.Namespace, recorder: repeats.Recorder) -> None:
         contestants: dict[str, repeats.Contestant] = {}
         for text in args.contestants:
             spec = sized(estimators.parse_spec(text), n_nodes)
-            for tol in args.tolerances if text in CYCLIC else [None]:
+            for tol in args.tolerances if spec.family in CYCLIC else [None]:
                 name = text if tol is None else f"{text} {tol:g}"
                 contestants[name] = estimator_contestant(args, spec, data, tol)
         contestants |= torchdeq_contestants(args, n_nodes, data)

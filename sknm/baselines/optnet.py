@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sknm._docstrings import fill
@@ -23,7 +22,6 @@ from sknm.parameters import (
     SharedParameters,
 )
 from sknm.plasticity.fixed import NoPlasticity
-from sknm.prediction import compute
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.engine import choose_device
 from sknm.training.network import Weights
@@ -141,10 +139,7 @@ class OptNetMixin:
             Only with `return_stats`: "iterations", "residual" (the largest violation
             of the KKT conditions) and "unconverged" (share of the rows).
         """
-        check_is_fitted(self)
-        z, stats = compute(self.net_.module_, self._check_X(X), n_jobs=self.n_jobs)
-        stats.warn(self._remedy)
-        return (z, stats.as_dict()) if return_stats else z
+        return self._node_values(X, return_stats)
 
     @available_if(lambda self: hasattr(self, "net_"))
     def sparsify(self) -> Any:
@@ -185,16 +180,20 @@ class OptNetMixin:
         return NoPlasticity(min(1.0, FULL_STEP_NODES / self.n_nodes))
 
     def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
+        if not first:
+            self._check_constraints(self.net_.module_)
         super()._prepare(samples, batch_size, first)
-        network = self.net_.module_
+        self.net_.module_.solver = self.solver
+
+    def _check_constraints(self, network: QuadraticNetwork) -> None:
+        wanted = self.n_constraints or network.n_nodes
         fitted = network.constraint_weights.shape[1]
-        if fitted != self._n_constraints():
+        if wanted != fitted:
             raise ValueError(
-                f"n_constraints={self._n_constraints()}, but the fitted network has "
-                f"{fitted} constraints and is to go on; set warm_start=False and call "
-                "fit to start anew."
+                f"n_constraints={wanted}, but the fitted network has {fitted} "
+                "constraints and is to go on; set warm_start=False and call fit to "
+                "start anew."
             )
-        network.solver = self.solver
 
     def _read_weights(self, network: QuadraticNetwork) -> None:
         programme = network.prepare()

@@ -262,7 +262,7 @@ def _try_active_sets(
     """Find multipliers by the active sets that follow from one another.
 
     With a line search, this is the semi-smooth Newton method on the augmented
-    Lagrangian, which comes to the solution from anywhere. Without one, it is faster
+    Lagrangian, which comes to the solution from far away. Without one, it is faster
     where the first active set is nearly right.
 
     Parameters

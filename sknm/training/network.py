@@ -162,9 +162,13 @@ class Network(nn.Module):
         """Bring parameters and plan to a device."""
 
     @property
-    @abstractmethod
     def chunk_rows(self) -> int:
         """Rows that are predicted at a time."""
+        return max(128, self._chunk_elements // max(1, self.n_nodes) // 64 * 64)
+
+    @property
+    def _chunk_elements(self) -> int:
+        return CHUNK_ELEMENTS
 
     def load(self, parameters: dict[str, Tensor]) -> bool:
         """Take over copied parameters; return whether their sizes are the same."""
@@ -291,10 +295,8 @@ class GraphNetwork(Network):
         return Prepared()
 
     @property
-    def chunk_rows(self) -> int:
-        """Rows that are predicted at a time."""
-        elements = SPARSE_CHUNK_ELEMENTS if self.plan.is_sparse else CHUNK_ELEMENTS
-        return max(128, elements // self.n_nodes // 64 * 64)
+    def _chunk_elements(self) -> int:
+        return SPARSE_CHUNK_ELEMENTS if self.plan.is_sparse else CHUNK_ELEMENTS
 
     def move(self, device: str) -> GraphNetwork:
         """Bring parameters and plan to a device."""

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from sknm.graph.problem import Solution
 from sknm.graph.qp import Programme, solve_programmes
-from sknm.training.network import CHUNK_ELEMENTS, Network, Weights
+from sknm.training.network import Network, Weights
 
 RIDGE = 0.1
 """``ε``, the least eigenvalue of ``Q = LLᵀ + εI``."""
@@ -81,11 +81,6 @@ class QuadraticNetwork(Network):
         u = torch.addmm(self.node_biases, X.double(), self.input_weights)
         programme = self.prepare() if prepared is None else prepared
         return solve_programmes(self.sigma.value(u), programme, self.solver)
-
-    @property
-    def chunk_rows(self) -> int:
-        """Rows that are predicted at a time."""
-        return max(128, CHUNK_ELEMENTS // self.n_nodes // 64 * 64)
 
     def move(self, device: str) -> QuadraticNetwork:
         """Bring parameters to a device."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sknm.graph.problem import Solution
 from sknm.graph.recursion import Recursion, recur
-from sknm.training.network import CHUNK_ELEMENTS, Network
+from sknm.training.network import Network
 
 
 class RecursiveNetwork(Network):
@@ -117,11 +117,6 @@ class RecursiveNetwork(Network):
             u = torch.addmm(self.node_biases, N[:, t], self.node_weights)
             N[:, t + 1] = self.sigma.value(u)
         return N
-
-    @property
-    def chunk_rows(self) -> int:
-        """Rows that are predicted at a time."""
-        return max(128, CHUNK_ELEMENTS // max(1, self.n_nodes) // 64 * 64)
 
     def move(self, device: str) -> RecursiveNetwork:
         """Bring parameters and plan to a device."""
