@@ -261,7 +261,7 @@ default=None
             ending = train(
                 self.net_, table, n_epochs, self.learning_rate_init, monitor, one_cycle
             )
-        self._finish(monitor, samples)
+            self._finish(monitor, samples)
         if ending == "diverged":
             raise ValueError(
                 "The loss is no longer finite. The likely causes are a learning rate "
@@ -360,5 +360,7 @@ default=None
 def _moved(net: TrainingNet, device: str) -> TrainingNet:
     net.device = device
     net.module_.move(device)
+    net.organiser.forget()
+    net.organiser.resume(net.module_.plan)
     net.initialize_optimizer()
     return net

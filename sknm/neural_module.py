@@ -145,7 +145,13 @@ class NeuralModuleMixin(CyclicGraph):
     def _make_organiser(self, generator: torch.Generator) -> ModularOrganiser:
         penalty = ModulePenalty(self.penalty, self.lambda_NM, self.norm, self.measure)
         return ModularOrganiser(
-            self.tau, penalty, self.connection, self.stability, self.margin, AdamW
+            self.tau,
+            penalty,
+            self.connection,
+            self.stability,
+            self.margin,
+            AdamW,
+            blockwise=self.optimizer != "lbfgs",
         )
 
     def _set_weights(self, network: GraphNetwork) -> None:

@@ -9,6 +9,7 @@ way, stages in reverse (NM eq. 2-5).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,9 +19,9 @@ from torch.autograd.function import once_differentiable
 
 from sknm.graph.activations import ACTIVATIONS, Activation, Gate
 from sknm.graph.parallel import Workers
-from sknm.graph.plan import Batch, Plan
+from sknm.graph.plan import Batch, Plan, PlannedStage
 from sknm.graph.problem import Elementwise, Problem, Solution, SolverOptions
-from sknm.graph.solvers import refine_reflection, reflection
+from sknm.graph.solvers import refine_reflection, reflection, solve_blocks
 from sknm.graph.substitution import Joins
 from sknm.graph.topology import Topology
 
@@ -30,7 +31,7 @@ REFRESH_INTERVAL = 20
 LARGEST_DEFECT = 0.2
 """Root mean square row norm of the defect up to which a reflection is only refined."""
 
-Gradient = Literal["edges", "modules", "all"]
+Gradient = Literal["edges", "all"]
 
 
 @dataclass
@@ -57,6 +58,24 @@ class Prepared:
         return Prepared(blocks, self.joins and self.joins.turn_round())
 
 
+@dataclass(frozen=True)
+class Flow:
+    """What the gradient of any weight follows from.
+
+    Attributes
+    ----------
+    z, delta : Tensor of shape (n_nodes, n_samples)
+        Values of the nodes, and of their adjoints.
+    """
+
+    z: Tensor
+    delta: Tensor
+
+    def gradient(self, rows: slice) -> Tensor:
+        """Gradient of the edges that come from some nodes: rows of ``zᵀ δ``."""
+        return self.z[rows] @ self.delta.t()
+
+
 @dataclass
 class Memory:
     """What one solve of a training run leaves for the next.
@@ -72,11 +91,14 @@ class Memory:
         Iterations that the last forward (False) and adjoint (True) solve needed.
     is_strained : bool
         Whether the last solve came to its iteration limit.
+    flow : Flow or None
+        What the last solve and its adjoint found.
     """
 
     reflections: dict[tuple, tuple[Tensor, int]] = field(default_factory=dict)
     iterations: dict[tuple[tuple, bool], int] = field(default_factory=dict)
     is_strained: bool = False
+    flow: Flow | None = None
     _plan: Plan | None = field(default=None, repr=False, compare=False)
 
     def attend(self, plan: Plan) -> None:
@@ -86,8 +108,9 @@ class Memory:
             return
         self._plan = plan
         keys = {batch.key for batch in plan.batches}
-        self.reflections = {k: v for k, v in self.reflections.items() if k in keys}
-        self.iterations = {k: v for k, v in self.iterations.items() if k[0] in keys}
+        kept = {k: v for k, v in self.reflections.items() if k[:2] in keys}
+        self.reflections = kept
+        self.iterations = {k: v for k, v in self.iterations.items() if k[0][:2] in keys}
 
     def reflection(self, batch: Batch, W: Tensor) -> Tensor:
         """Reflection of the weights `W` of `batch`, refined from the last one."""
@@ -143,13 +166,10 @@ def solve(
         Solver and tolerances.
     memory : Memory, optional
         What the last solve of a training run left; it is brought up to date.
-    gradient : {"edges", "modules", "all"}, default="edges"
+    gradient : {"edges", "all"}, default="edges"
         For which weights a gradient is computed: those of the edges that exist (the
-        mathematical gradient), of all pairs of nodes inside a cyclic component (which
-        needs a topology with no edge between components, else "all" is
-        used), or of all pairs, so that an edge that is left out can come back (NM
-        eq. 2).
-
+        mathematical gradient), or of all pairs, so that an edge that is left out can
+        come back (NM eq. 2).
     workers : Workers, optional
         Threads that share the blocks of each stage.
     prepared : Prepared, optional
@@ -200,7 +220,7 @@ def weight_gradient(forward: Passage, adjoint: Passage, gradient: Gradient) -> T
     ----------
     forward, adjoint : Passage
         Both ways, done.
-    gradient : {"edges", "modules", "all"}
+    gradient : {"edges", "all"}
         As :func:`solve` has it.
 
     Returns
@@ -209,17 +229,15 @@ def weight_gradient(forward: Passage, adjoint: Passage, gradient: Gradient) -> T
         Zero on the diagonal.
     """
     plan, z, delta = forward.plan, forward.found.value, adjoint.found.value
-    if gradient == "edges" and not plan.is_modular:
-        return _gradient_by_stage(plan, plan.arrange(z), plan.arrange(delta))
-    if gradient == "all" or not plan.is_modular:
+    if gradient == "all":
         return (z @ delta.t()).fill_diagonal_(0)
+    if not plan.is_modular:
+        return _gradient_by_stage(plan, plan.arrange(z), plan.arrange(delta))
     dW = z.new_zeros(len(z), len(z))
-    for batch in plan.batches:
-        pairs = forward.blocks[batch.key] @ adjoint.blocks[batch.key].mT
-        if gradient == "edges":
-            pairs = pairs * batch.edges
-        batch.scatter_pairs(pairs, dW)
-    return dW.fill_diagonal_(0)
+    for part, values in forward.values:
+        pairs = values @ adjoint.value_of(part).mT
+        part.write_pairs(pairs * part.edges, dW)
+    return dW
 
 
 def _gradient_by_stage(plan: Plan, z: Tensor, delta: Tensor) -> Tensor:
@@ -254,8 +272,6 @@ class Passage:
     ----------
     found : Solution
         What :meth:`run` found.
-    blocks : dict
-        Values of each batch, as (n_blocks, block_size, n_samples).
     """
 
     def __init__(
@@ -274,8 +290,9 @@ class Passage:
         self.memory = memory
         self.is_adjoint = False
         self.found: Solution
-        self.blocks: dict[tuple, Tensor] = {}
-        # Of nodes on no cycle, and of each batch: pre-activations, then slopes.
+        # Of each part of the cyclic components: its values.
+        self._values: dict[tuple, tuple[Batch, Tensor]] = {}
+        # Of nodes on no cycle, and of each part: pre-activations, then slopes.
         self._loose: dict[int, Tensor] = {}
         self._tied: dict[tuple, Tensor] = {}
         self.prepared = Prepared() if prepared is None else prepared
@@ -288,19 +305,30 @@ class Passage:
         )
         back.is_adjoint = True
         back._loose = {k: self.sigma.slope(u) for k, u in self._loose.items()}
-        back._tied = {key: self.sigma.slope(u) for key, u in self._tied.items()}
+        back._tied = self._tied
         return back
+
+    @property
+    def values(self) -> list[tuple[Batch, Tensor]]:
+        """Values of each part of the cyclic components, (n_blocks, size, n_samples)."""
+        return list(self._values.values())
+
+    def value_of(self, part: Batch) -> Tensor:
+        """Values of one part."""
+        return self._values[part.key][1]
 
     def run(self, x: Tensor, W: Tensor) -> Tensor:
         """Solve for `x` (n_nodes, n_samples); the adjoint pass gets `W` transposed."""
         if self.memory is not None and not self.is_adjoint:
             self.memory.attend(self.plan)
-        batch = self.plan.whole
-        if batch is None:
+        whole = self.plan.whole
+        if whole is None or len(whole.parts(x.shape[1])) > 1:
             self.found = self._run_stages(x, W)
         else:
-            solution = self._solve_batch(batch, x, W)
+            solution = self._solve_part(whole, x, W)
             self.found = replace(solution, value=solution.value.reshape(x.shape))
+        if self.memory is not None:
+            self.memory.is_strained |= self.found.n_iter >= self.options.max_iter
         return self.found.value
 
     def _run_stages(self, x: Tensor, W: Tensor) -> Solution:
@@ -315,9 +343,7 @@ class Passage:
             n_acyclic = stage.acyclic.stop - stage.acyclic.start
             if n_acyclic:
                 z[stage.acyclic] = self._substitute(k, joins, entering[:n_acyclic])
-            for batch in stage.batches:
-                solution = self._solve_batch(batch, entering, W)
-                batch.scatter(solution.value, z[stage.places])
+            for solution in self._solve_stage(stage, entering, W, z[stage.places]):
                 found = _worse_of(found, solution)
         return replace(found, value=plan.restore(z))
 
@@ -335,38 +361,52 @@ class Passage:
             self._loose[k] = u
         return z
 
-    def _solve_batch(self, batch: Batch, x: Tensor, W: Tensor) -> Solution:
+    def _solve_stage(
+        self, stage: PlannedStage, x: Tensor, W: Tensor, z: Tensor
+    ) -> list[Solution]:
+        """Solve the cyclic components of a stage, parts shared among the workers."""
+        tasks, size = [], 0
+        for batch in stage.batches:
+            for part in batch.parts(x.shape[1]):
+                tasks.append(partial(self._solve_part, part, x, W, z))
+            size += batch.edges.numel() * x.shape[1]
+        return self.workers.run(tasks, size)
+
+    def _solve_part(
+        self, part: Batch, x: Tensor, W: Tensor, z: Tensor | None = None
+    ) -> Solution:
+        """Solve some blocks, which stop when they have converged; write them to `z`."""
         sigma: Elementwise = self.sigma
         if self.is_adjoint:
-            sigma = Gate(self._tied[batch.key])
+            sigma = Gate(self.sigma.slope(self._tied[part.key]))
         options = self.options
         if self.memory is not None:
-            options = self.memory.options(batch, self.is_adjoint, options)
-        blocks, C = self._weights_of(batch, W)
-        problem = Problem(sigma, batch.gather(x), blocks)
-        u, solution = self.workers.solve(problem, options, C)
-        self.blocks[batch.key] = solution.value
+            options = self.memory.options(part, self.is_adjoint, options)
+        blocks, C = self._weights_of(part, W)
+        u, solution = solve_blocks(Problem(sigma, part.gather(x), blocks), options, C)
+        self._values[part.key] = part, solution.value
         if not self.is_adjoint:
-            self._tied[batch.key] = u
+            self._tied[part.key] = u
         if self.memory is not None:
-            self.memory.iterations[batch.key, self.is_adjoint] = solution.n_iter
-            self.memory.is_strained |= solution.n_iter >= options.max_iter
+            self.memory.iterations[part.key, self.is_adjoint] = solution.n_iter
+        if z is not None:
+            part.scatter(solution.value, z)
         return solution
 
-    def _weights_of(self, batch: Batch, W: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Look up or prepare what the solves of `batch` need."""
+    def _weights_of(self, part: Batch, W: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Look up or prepare what the solves of `part` need."""
         known = self.prepared.blocks
-        if batch.key not in known:
-            blocks = batch.weights(W)
-            known[batch.key] = blocks, self._reflection(batch, blocks)
-        return known[batch.key]
+        if part.key not in known:
+            blocks = part.weights(W)
+            known[part.key] = blocks, self._reflection(part, blocks)
+        return known[part.key]
 
-    def _reflection(self, batch: Batch, blocks: Tensor) -> Tensor | None:
+    def _reflection(self, part: Batch, blocks: Tensor) -> Tensor | None:
         if self.options.name not in ("auto", "peaceman_rachford"):
             return None
         if self.memory is None or self.options.verify:
             return reflection(blocks)  # a refined one solves for weights close by
-        return self.memory.reflection(batch, blocks)
+        return self.memory.reflection(part, blocks)
 
 
 def _worse_of(whole: Solution, blocks: Solution) -> Solution:

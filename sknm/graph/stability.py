@@ -19,6 +19,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from sknm.graph.blocks import pairs_above
 from sknm.graph.plan import Batch, Plan
 from sknm.graph.topology import Topology
 
@@ -85,7 +86,7 @@ def settle(
         The same, ready for solves.
     """
     while True:
-        topology = Topology.from_weights(W.cpu().numpy(), tau)
+        topology = Topology.from_pairs(pairs_above(W, tau), len(W))
         plan = Plan(topology, W)
         if stability is None:
             return topology, plan
@@ -95,7 +96,7 @@ def settle(
             if clips == MAX_CLIPS:
                 _scale(W, plan, stability, 1 - margin)
                 break
-        if not clips or not _loses_edges(W, plan, tau):
+        if not clips or len(pairs_above(W, tau)) == topology.n_edges:
             return topology, plan
 
 
@@ -195,7 +196,3 @@ def _shrinkage(size: Tensor, limit: float) -> Tensor:
 def _row_sum_bound(blocks: Tensor) -> Tensor:
     sums = blocks.abs().sum(-1).amax(-1), blocks.abs().sum(-2).amax(-1)
     return torch.maximum(*sums)
-
-
-def _loses_edges(W: Tensor, plan: Plan, tau: float) -> bool:
-    return bool(((W.abs() <= tau) & (plan.mask > 0)).any())

@@ -40,7 +40,10 @@ class Joins:
     @classmethod
     def of(cls, plan: Plan, W: Tensor) -> Joins:
         """Arrange the weights `W`, which are in the order of the nodes."""
-        return cls(plan, plan.arrange_pairs(W * plan.mask))
+        if plan.links is None:
+            return cls(plan, plan.arrange_pairs(W * plan.mask))
+        source, target, *places = plan.links
+        return Links(plan, W[source, target], *places)
 
     def turn_round(self) -> Joins:
         """Make those of the adjoint system."""
@@ -91,13 +94,18 @@ class Joins:
         """
         stage = self._plan.stages[k]
         u, z = x, sigma.value(x)
-        inside = self._W[stage.acyclic, stage.acyclic].t()
+        if stage.depth < 2:
+            return u, z
+        inside = self._inside(stage.acyclic)
         for level in range(1, stage.depth):
             former, u = z, torch.addmm(x, inside, z)
             z = sigma.value(u)
             if level % UNCHANGED_CHECK == 0 and x.is_cpu and torch.equal(z, former):
                 break
         return u, z
+
+    def _inside(self, nodes: slice) -> Tensor:
+        return self._W[nodes, nodes].t()
 
     def _into(self, k: int, rows: slice) -> Tensor:
         if k not in self._sparse:
@@ -111,3 +119,51 @@ class Joins:
                 is_sparse = share < SPARSE_DENSITY
                 self._sparse[k] = weights.to_sparse_csr() if is_sparse else weights
         return self._sparse[k]
+
+
+class Links(Joins):
+    """The same where there are few such edges: they are multiplied one by one.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of the graph.
+    weights : Tensor of shape (n_links,)
+        Their weights.
+    source, target : Tensor of int of shape (n_links,)
+        Places of their ends in the order of the plan; the other way round for the
+        adjoint system.
+    """
+
+    def __init__(
+        self, plan: Plan, weights: Tensor, source: Tensor, target: Tensor
+    ) -> None:
+        self._plan = plan
+        self._weights = weights
+        self._source, self._target = source, target
+
+    def turn_round(self) -> Links:
+        """Make those of the adjoint system."""
+        return Links(self._plan, self._weights, self._target, self._source)
+
+    def enter(self, k: int, x: Tensor, z: Tensor) -> Tensor:
+        """Add what enters stage k from the stages before it."""
+        places = self._plan.stages[k].places
+        into = _within(self._target, places) & ~_within(self._source, places)
+        weights, source = self._weights[into, None], self._source[into]
+        sums = x[places].clone()
+        return sums.index_add_(
+            0, self._target[into] - places.start, weights * z[source]
+        )
+
+    def _inside(self, nodes: slice) -> Tensor:
+        n_nodes = nodes.stop - nodes.start
+        both = _within(self._target, nodes) & _within(self._source, nodes)
+        inside = self._weights.new_zeros(n_nodes, n_nodes)
+        ends = self._target[both] - nodes.start, self._source[both] - nodes.start
+        inside[ends] = self._weights[both]
+        return inside
+
+
+def _within(places: Tensor, span: slice) -> Tensor:
+    return (places >= span.start) & (places < span.stop)

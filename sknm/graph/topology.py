@@ -116,6 +116,27 @@ class Topology:
         return cls(abs(W) > tau)
 
     @classmethod
+    def from_pairs(cls, pairs: np.ndarray, n_nodes: int) -> Topology:
+        """Make the graph of some edges.
+
+        Parameters
+        ----------
+        pairs : ndarray of int of shape (n_edges,)
+            ``i * n_nodes + j`` of each edge, ascending.
+        n_nodes : int
+            Number of nodes.
+
+        Returns
+        -------
+        Topology
+            The graph of these edges.
+        """
+        source, target = np.divmod(pairs, max(1, n_nodes))
+        ends = np.cumsum(np.bincount(source, minlength=n_nodes))
+        edges = (np.ones(len(pairs), bool), target, np.append(0, ends))
+        return cls(sparse.csr_array(edges, shape=(n_nodes, n_nodes)))
+
+    @classmethod
     def complete(cls, n_nodes: int) -> Topology:
         """Every edge between `n_nodes` nodes."""
         return cls(~np.eye(n_nodes, dtype=bool))
@@ -250,7 +271,7 @@ class Topology:
     @cached_property
     def cyclic_components(self) -> list[np.ndarray]:
         """The nodes of each strong component that has a cycle, in topological order."""
-        return [nodes for nodes in self._strong_members() if len(nodes) > 1]
+        return [nodes for nodes in members(self.strong_labels) if len(nodes) > 1]
 
     @cached_property
     def stages(self) -> list[Stage]:
@@ -264,15 +285,10 @@ class Topology:
         return [
             Stage(
                 np.flatnonzero((levels == level) & ~is_cyclic),
-                tuple(_batches(by_level.get(level, []))),
+                tuple(grouped_by_size(by_level.get(level, []))),
             )
             for level in range(int(levels.max(initial=-1)) + 1)
         ]
-
-    def _strong_members(self) -> Iterator[np.ndarray]:
-        order = np.argsort(self.strong_labels, kind="stable")
-        ends = np.cumsum(np.bincount(self.strong_labels, minlength=self.n_strong))
-        yield from np.split(order, ends[:-1]) if self.n_nodes else ()
 
 
 def _ordered_strong_components(edges: sparse.csr_array) -> tuple[int, np.ndarray]:
@@ -336,8 +352,37 @@ def _walk(source: np.ndarray, target: np.ndarray, levels: np.ndarray) -> np.ndar
     return levels
 
 
-def _batches(components: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """Put components of similar size into padded arrays, largest first."""
+def members(labels: np.ndarray) -> list[np.ndarray]:
+    """Nodes of each component, in the order of the labels.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_nodes,)
+        Component of each node.
+
+    Returns
+    -------
+    list of ndarray of int
+        Ascending in each component.
+    """
+    order = np.argsort(labels, kind="stable")
+    ends = np.cumsum(np.bincount(labels))
+    return np.split(order, ends[:-1]) if len(labels) else []
+
+
+def grouped_by_size(components: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Put components of similar size into padded arrays, largest first.
+
+    Parameters
+    ----------
+    components : list of ndarray of int
+        Nodes of each component.
+
+    Yields
+    ------
+    ndarray of int of shape (n_components, size)
+        Nodes of some components, padded with -1.
+    """
     waiting = sorted(components, key=len, reverse=True)
     while waiting:
         width = len(waiting[0])

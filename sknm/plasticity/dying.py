@@ -77,8 +77,8 @@ class DyingNeurons:
         """Share of the learning rate that the node weights get."""
         return min(1.0, (FULL_STEP_EDGES / self._fan_in) ** 0.5)
 
-    def before_step(self, grad: Tensor) -> None:
-        """Change the gradient of the node weights."""
+    def before_step(self, network: Any) -> None:
+        """Change the gradient of the network's node weights."""
 
     def after_step(self, W: Tensor, step_size: float, strained: bool) -> Recursion:
         """Shrink the weights by what their edges cost."""

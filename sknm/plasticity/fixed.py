@@ -55,8 +55,8 @@ class NoPlasticity:
         """Share of the learning rate that the node weights get."""
         return self._scale
 
-    def before_step(self, grad: Tensor) -> None:
-        """Change the gradient of the node weights."""
+    def before_step(self, network: Any) -> None:
+        """Change the gradient of the network's node weights."""
 
     def after_step(self, W: Tensor, step_size: float, strained: bool) -> Any:
         """Change the weights in place, and return how to solve with them."""

@@ -17,7 +17,7 @@ PENALTIES = ("bridge", "nm", "l1", "l2")
 def soft_threshold_(W: Tensor, amount: Tensor | float) -> None:
     """Minimiser of ``(w - v)² / 2 + amount · |v|`` over v, in place (NM eq. 9)."""
     if isinstance(amount, Tensor):
-        W.sub_(torch.minimum(torch.maximum(W, -amount), amount))
+        W.sub_(torch.clamp(W, -amount, amount))
     else:
         W.sub_(W.clamp(-amount, amount))
 
@@ -92,22 +92,45 @@ class ModulePenalty:
         """
         if self.kind in ("l1", "l2"):
             return np.ones((1, 1))
-        labels = topology.labels(connection)
-        sizes = self._module_sizes(topology, labels)[labels]
+        sizes = self.sizes(topology, connection)
         if self.kind == "nm":
             return sizes[None, :]
+        labels = topology.labels(connection)
         joined = sizes[:, None] + sizes
         return np.where(labels[:, None] == labels, 0, joined)
 
-    def apply(self, W: Tensor, prices: Tensor, step_size: float) -> None:
+    def sizes(self, topology: Topology, connection: str = "weak") -> np.ndarray:
+        """Size of the module of each node.
+
+        Parameters
+        ----------
+        topology : Topology
+            The edges above the threshold.
+        connection : {"weak", "strong"}, default="weak"
+            Which components are the modules.
+
+        Returns
+        -------
+        ndarray of shape (n_nodes,)
+            Its share of the nodes, or its number of edges.
+        """
+        labels = topology.labels(connection)
+        if self.measure == "share":
+            return (np.bincount(labels) / topology.n_nodes)[labels]
+        source, target = topology.edges.nonzero()
+        inside = labels[source] == labels[target]
+        counts = np.bincount(labels[source[inside]], minlength=labels.max() + 1)
+        return counts[labels] * 1.0
+
+    def apply(self, W: Tensor, prices: Tensor | float, step_size: float) -> None:
         """Proximal step on the weights, in place.
 
         Parameters
         ----------
         W : Tensor of shape (n_nodes, n_nodes)
             Weights after the optimiser's step.
-        prices : Tensor
-            What :meth:`prices` gave.
+        prices : Tensor or float
+            What :meth:`prices` gave, or the price of all.
         step_size : float
             Step size of the optimiser, which scales the proximal step.
         """
@@ -116,13 +139,6 @@ class ModulePenalty:
             W.copy_(shrink(W, amount))
         else:
             soft_threshold_(W, amount)
-
-    def _module_sizes(self, topology: Topology, labels: np.ndarray) -> np.ndarray:
-        if self.measure == "share":
-            return np.bincount(labels) / topology.n_nodes
-        source, target = topology.edges.nonzero()
-        inside = labels[source] == labels[target]
-        return np.bincount(labels[source[inside]], minlength=labels.max() + 1) * 1.0
 
 
 def admissible_merges(

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sknm.graph.blocks import ModuleWeights, pairs_above
 from sknm.graph.equilibrium import Gradient
 from sknm.graph.plan import Plan
 from sknm.graph.stability import guard, settle
 from sknm.graph.topology import Topology
+from sknm.plasticity.bridges import Bridges, update_interval
 from sknm.plasticity.modules import ModulePenalty, admissible_merges
 
-REFRESH_INTERVAL = 20
-"""Steps between two looks at which edges are above the threshold."""
+FIRST_INTERVAL, LONGEST_INTERVAL = 5, 40
+"""Steps between two looks at which edges are above the threshold, at first and at most.
+Modules that merge have to be seen before all have merged; each look that finds them as
+they were puts the next one off by a step."""
+
+LOOK_STEPS = 4
+"""Steps that an accelerator goes on with the former graph while the new one is made."""
 
 GUARD_INTERVAL = 10
 """Steps between two clips of the cyclic blocks. In between, they may come closer to the
 bound than the margin."""
-
-FIRST_STEPS, FIRST_INTERVAL = 100, 5
-"""Steps at the start, and their interval: modules that merge early have to be seen
-before all have merged."""
 
 FIRST_CLIPS = 10
 """Most clips of the blocks that a training starts with."""
@@ -34,10 +39,6 @@ REFERENCE_SIZE = 50
 """Largest block that gets the optimiser's whole step. A step of Adam moves all weights
 by about the same amount, so that what it adds to a block's eigenvalues grows with its
 size: larger blocks get steps in inverse proportion."""
-
-BRIDGE_INTERVAL = 8
-"""Steps between two updates of the edges between modules, where these are priced
-alone."""
 
 
 @dataclass
@@ -61,6 +62,10 @@ class ModularOrganiser:
         How far below 1 they stay.
     make_optimizer : callable
         Makes an Adam optimiser of a list of tensors, for the edges between modules.
+    blockwise : bool, default=True
+        Whether the weights inside modules may be trained apart from the others, where
+        these are priced alone: it saves time and memory, but not every optimiser
+        stands it.
 
     Attributes
     ----------
@@ -74,41 +79,51 @@ class ModularOrganiser:
     stability: str | None
     margin: float
     make_optimizer: Callable[[list[Tensor]], Any]
+    blockwise: bool = True
     history: list[dict[str, float]] = field(default_factory=list)
     _step: int = 0
+    _next_look: int = 0
+    _interval: int = FIRST_INTERVAL
     _plan: Plan | None = None
+    _edges: np.ndarray | None = None
     _prices: Tensor | None = None
     _labels: np.ndarray | None = None
+    _modules: ModuleWeights | None = None
     _bridges: Bridges | None = None
+    _coming: Callable[[], Plan] | None = None
 
     def start(self, W: Tensor) -> Plan:
         """Bring the weights of a new graph in order; `W` is changed in place."""
-        self._step, self._plan, self._labels, self._bridges = 0, None, None, None
+        self._step, self._interval = 0, FIRST_INTERVAL
+        self._plan = self._labels = self._modules = self._coming = None
         if self.penalty.prices_bridges_only:
-            self._bridges = Bridges(W, self.tau, self.make_optimizer)
-        self._plan = self._look(W)
+            if self._bridges is None:
+                self._bridges = Bridges(self.tau, self.penalty, self.make_optimizer)
+            self._bridges.start(W)
+        self._plan = self._adopt(W, self._look(W))
         if self.stability is not None:
             # One clip may not do: what it puts on the diagonal is dropped.
             for _ in range(FIRST_CLIPS):
-                if not guard(W, self._plan, self.stability, self.margin):
+                if not self._guard(W, self._plan):
                     break
         return self._plan
 
-    def gradient(self) -> Gradient:
+    def gradient(self) -> Gradient | ModuleWeights:
         """For which weights the next step needs a gradient."""
-        if self._bridges is None or self._step % BRIDGE_INTERVAL == 0:
-            return "all"
-        return "modules"
+        if self._modules is not None and self.blockwise:
+            return self._modules
+        return "all"
 
-    def before_step(self, grad: Tensor) -> None:
-        """Take the gradient of the edges between modules away from the optimiser."""
-        if self._bridges is None:
+    def before_step(self, network: Any) -> None:
+        """Keep the gradient of the edges between modules from the optimiser."""
+        if self._bridges is None or self._modules is None:
             return
-        if self._step % BRIDGE_INTERVAL == 0:
-            self._bridges.take(grad)
-        elif self._plan is not None and not self._plan.is_modular:
-            # Such a plan has no gradient of the modules alone: it has that of all.
-            self._bridges.drop(grad)
+        every = update_interval(network.n_nodes, self._modules.mean_size)
+        if self._step % every == 0:
+            self._bridges.take(network.memory.flow)
+        if not self.blockwise:
+            labels = torch.as_tensor(self._labels, device=network.device)
+            network.node_weights.grad.masked_fill_(labels[:, None] != labels, 0)
 
     def step_scale(self) -> float:
         """Share of the learning rate that the node weights get."""
@@ -134,25 +149,28 @@ class ModularOrganiser:
             Of the edges above the threshold.
         """
         assert self._plan is not None, "start comes first"
-        if self._bridges is not None:
-            self._bridges.step(W, step_size, self.penalty)
+        if self._modules is not None and self._bridges is not None:
+            if not self.blockwise:
+                self._modules.read(W)
+            self._bridges.step(W, step_size)
+            self._modules.write(W)
         elif self._prices is not None:
             self.penalty.apply(W, self._prices, step_size)
         self._step += 1
-        early = self._step <= FIRST_STEPS
-        if self._step % (FIRST_INTERVAL if early else REFRESH_INTERVAL) == 0:
-            return self._look(W)
-        if self.stability is None:
-            return self._plan
-        if strained or self._step % GUARD_INTERVAL == 0:
-            guard(W, self._plan, self.stability, self.margin)
+        if self._step == self._next_look:
+            self._coming = self._look(W)
+        if self._step == self._next_look + look_steps(W) and self._coming is not None:
+            return self._adopt(W, self._coming)
+        if self.stability is not None and (
+            strained or self._step % GUARD_INTERVAL == 0
+        ):
+            self._guard(W, self._plan)
         return self._plan
 
     def finish(self, W: Tensor) -> Plan:
         """Fulfil the guarantee to the letter; `W` is changed in place."""
-        if self._bridges is not None and self._labels is not None:
-            mask = (W.abs() > self.tau).cpu().numpy()
-            self._bridges.hold(W, mask, self._admit(W, mask, self._labels))
+        if self._labels is not None:
+            self._hold(W, pairs_above(W, self.tau), self._labels)
         _, self._plan = settle(W, self.tau, self.stability, self.margin)
         return self._plan
 
@@ -180,35 +198,84 @@ class ModularOrganiser:
 
     def forget(self) -> None:
         """Drop what only further training would need; a start makes it anew."""
-        self._bridges = None
+        self._plan = self._edges = self._prices = self._labels = None
+        self._modules = self._bridges = self._coming = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: not what is still being made."""
+        return {**vars(self), "_coming": None}
 
     def progress(self) -> str:
         """Say in a few words how the graph looks."""
         return f"{self.history[-1]['n_modules']} modules" if self.history else ""
 
-    def _look(self, W: Tensor) -> Plan:
-        """See which edges are above the threshold, and guard the blocks they make."""
-        mask = (W.abs() > self.tau).cpu().numpy()
-        if self._bridges is not None and self._labels is not None:
-            self._bridges.hold(W, mask, self._admit(W, mask, self._labels))
-        plan = self._plan
-        if plan is None or not np.array_equal(plan.topology.to_dense(), mask):
-            plan = self._plan = Plan(Topology(mask), W)
-        topology = plan.topology
+    def _look(self, W: Tensor) -> Callable[[], Plan]:
+        """See which edges are above the threshold; return what waits for their plan."""
+        edges, plan = self._find_edges(W), self._plan
+        if self._labels is not None:
+            edges = self._hold(W, edges, self._labels)
+        former = np.arange(0) if self._edges is None else self._edges
+        if plan is not None and np.array_equal(edges, former):
+            return lambda: plan
+        self._edges = edges
+        if not look_steps(W):
+            return partial(_make_plan, edges, W)
+        executor = ThreadPoolExecutor(1)
+        coming = executor.submit(_make_plan, edges, W)
+        executor.shutdown(wait=False)  # its thread ends with this
+        return coming.result
+
+    def _adopt(self, W: Tensor, coming: Callable[[], Plan]) -> Plan:
+        """Guard the blocks of a plan, and price edges by its modules."""
+        plan = self._plan = coming()
+        labels, self._coming = self._labels, None
         if self.stability is not None:
-            guard(W, plan, self.stability, self.margin)
-        labels = topology.labels(self.connection)
-        known = self._labels is not None and np.array_equal(labels, self._labels)
-        if self.penalty.kind is not None and not known:
-            prices = self.penalty.prices(topology, self.connection)
-            self._prices = torch.as_tensor(prices, device=W.device).to(W.dtype)
-            self._labels = labels
-            if self._bridges is not None:
-                self._bridges.set_prices(self._prices)
+            self._guard(W, plan)
+        found = plan.topology.labels(self.connection)
+        is_known = labels is not None and np.array_equal(found, labels)
+        former, self._interval = self._interval, FIRST_INTERVAL
+        if is_known:
+            self._interval = min(LONGEST_INTERVAL, former + 1)
+        else:
+            self._labels = found
+            self._set_prices(W, plan.topology)
+        self._next_look = self._step + self._interval
         return plan
 
-    def _admit(self, W: Tensor, mask: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Bridges above the threshold that may merge modules, as a mask.
+    def _find_edges(self, W: Tensor) -> np.ndarray:
+        """Find the weights above the threshold, as `pairs_above` gives them."""
+        if self._modules is None or self._bridges is None or self._labels is None:
+            return pairs_above(W, self.tau)
+        source, target = np.divmod(self._bridges.above, len(W))
+        bridges = self._bridges.above[self._labels[source] != self._labels[target]]
+        bridges = bridges[self._strengths(W, bridges) > self.tau]
+        inside = self._modules.pairs_above(self.tau)
+        return np.sort(np.concatenate([inside, bridges]), kind="stable")
+
+    @staticmethod
+    def _strengths(W: Tensor, pairs: np.ndarray) -> np.ndarray:
+        weights = W.view(-1)[torch.as_tensor(pairs, device=W.device)]
+        return weights.abs().cpu().numpy()
+
+    def _set_prices(self, W: Tensor, topology: Topology) -> None:
+        if self.penalty.kind is None:
+            return
+        if self._bridges is None:
+            prices = self.penalty.prices(topology, self.connection)
+            self._prices = torch.as_tensor(prices, device=W.device).to(W.dtype)
+            return
+        self._bridges.set_sizes(self.penalty.sizes(topology, self.connection), W)
+        self._modules = ModuleWeights(topology.labels(self.connection), W)
+
+    def _guard(self, W: Tensor, plan: Plan) -> bool:
+        assert self.stability is not None, "there is nothing to keep to"
+        has_changed = guard(W, plan, self.stability, self.margin)
+        if has_changed and self._modules is not None:
+            self._modules.read(W)
+        return has_changed
+
+    def _hold(self, W: Tensor, edges: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Put bridges that may not merge modules back to the threshold.
 
         Each was priced for the module that it would make alone; together they could
         merge everything at once. So they are admitted one by one, the strongest first,
@@ -216,75 +283,25 @@ class ModularOrganiser:
         of an edge, `strength` times the share of the nodes in its module, must not
         exceed the longest step that the optimiser takes.
         """
-        bridges = np.argwhere(mask & (labels[:, None] != labels))
-        weights = np.abs(W.cpu().numpy()[tuple(bridges.T)])
-        bridges = bridges[np.argsort(-weights, kind="stable")]
-        admitted = np.zeros_like(mask)
-        limit = mask.shape[0] / max(1.0, self.penalty.strength)
-        for (i, j), merged in zip(
-            bridges, admissible_merges(labels, labels[bridges], limit), strict=True
-        ):
-            admitted[i, j] = merged
-        return admitted
+        if self._bridges is None:
+            return edges
+        source, target = np.divmod(edges, len(labels))
+        bridges = np.flatnonzero(labels[source] != labels[target])
+        if not len(bridges):
+            return edges
+        order = np.argsort(-self._strengths(W, edges[bridges]), kind="stable")
+        bridges = bridges[order]
+        merged = np.column_stack([labels[source[bridges]], labels[target[bridges]]])
+        limit = len(labels) / max(1.0, self.penalty.strength)
+        held = bridges[~np.array(admissible_merges(labels, merged, limit), dtype=bool)]
+        self._bridges.hold(W, source[held], target[held])
+        return np.delete(edges, held)
 
 
-class Bridges:
-    """The edges between modules: priced, and trained apart from the others.
+def look_steps(W: Tensor) -> int:
+    """Count the steps between a look and the use of what it finds."""
+    return 0 if W.is_cpu else LOOK_STEPS
 
-    They have an Adam optimiser of their own, for two reasons. Their gradient costs as
-    much as several iterations of a solve, so that it is computed now and then only, and
-    no momentum may carry them over the threshold in the meantime. And Adam's steps are
-    at most about the step size, so that a price is worth a known number of steps.
 
-    Parameters
-    ----------
-    W : Tensor of shape (n_nodes, n_nodes)
-        Weights to start from.
-    tau : float
-        The threshold.
-    make_optimizer : callable
-        Makes an Adam optimiser of a list of tensors.
-    """
-
-    def __init__(
-        self, W: Tensor, tau: float, make_optimizer: Callable[[list[Tensor]], Any]
-    ) -> None:
-        self._tau = tau
-        self._weights = W.clone()
-        self._optimizer = make_optimizer([self._weights])
-        self._is_bridge = torch.zeros_like(W, dtype=torch.bool)
-        self._prices = torch.zeros_like(W)
-
-    def set_prices(self, prices: Tensor) -> None:
-        """Set the prices (n_nodes, n_nodes): positive between modules, 0 inside."""
-        self._prices = prices
-        self._is_bridge = prices > 0
-
-    def take(self, grad: Tensor) -> None:
-        """Keep the gradient of the bridges, and set it to zero in `grad`."""
-        self._weights.grad = grad * self._is_bridge
-        grad.sub_(self._weights.grad)
-
-    def drop(self, grad: Tensor) -> None:
-        """Set the gradient of the bridges to zero in `grad`."""
-        grad.masked_fill_(self._is_bridge, 0)
-
-    def hold(self, W: Tensor, mask: np.ndarray, admitted: np.ndarray) -> None:
-        """Put the bridges above the threshold that were not admitted back to it."""
-        held = mask & self._is_bridge.cpu().numpy() & ~admitted
-        if not held.any():
-            return
-        mask &= ~held
-        rows = torch.as_tensor(held, device=W.device)
-        W[rows] = W[rows].clamp(-self._tau, self._tau)
-
-    def step(self, W: Tensor, step_size: float, penalty: ModulePenalty) -> None:
-        """Move and price the bridges in `W`, if there is a gradient of theirs."""
-        if self._weights.grad is None:
-            return
-        self._weights.copy_(W)
-        self._optimizer.param_groups[0]["lr"] = step_size
-        self._optimizer.step()
-        penalty.apply(self._weights, self._prices, step_size)
-        torch.where(self._is_bridge, self._weights, W, out=W)
-        self._weights.grad = None
+def _make_plan(edges: np.ndarray, W: Tensor) -> Plan:
+    return Plan(Topology.from_pairs(edges, len(W)), W)

@@ -6,14 +6,16 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from skorch import NeuralNet
 from torch import Tensor
 
+from sknm.graph.blocks import ModuleWeights
 from sknm.training.network import Network
-from sknm.training.optimizers import change_moments
+from sknm.training.optimizers import change_moments, replace_params
 from sknm.training.recipe import Constant, step_scale
 
 SHUFFLED_BATCHES = 32
@@ -142,6 +144,7 @@ class TrainingNet(NeuralNet):
         self.l2 = l2
         self.generator = generator
         self.schedule: Callable[[int], float] = Constant(0.0)
+        self._trained: ModuleWeights | None = None
         super().__init__(module, criterion, train_split=None, verbose=0, **kwargs)
 
     @property
@@ -178,6 +181,8 @@ class TrainingNet(NeuralNet):
         network = self.module_
         step_size = self._set_step_sizes()
         network.gradient = self.organiser.gradient()
+        if isinstance(network.gradient, ModuleWeights):
+            self._train_modules(network.gradient)
         network.train()
         is_lbfgs = isinstance(self.optimizer_, torch.optim.LBFGS)
         if is_lbfgs:
@@ -197,6 +202,14 @@ class TrainingNet(NeuralNet):
             )
         return step
 
+    def _train_modules(self, modules: ModuleWeights) -> None:
+        """Have the optimiser move the weights inside modules instead of all."""
+        former, self._trained = self._trained, modules
+        if former is modules:
+            return
+        rearrange = None if former is None else partial(modules.rearrange, former)
+        replace_params(self.optimizer_, "node_weights", modules.values, rearrange)
+
     def train_step_single(self, batch: Table, **fit_params: Any) -> dict[str, Any]:
         """Loss and gradients of one batch."""
         network = self.module_
@@ -208,7 +221,7 @@ class TrainingNet(NeuralNet):
         if self.l2:
             loss = loss + self.l2 / 2 * network.squared_weights()
         loss.backward()
-        self.organiser.before_step(network.node_weights.grad)
+        self.organiser.before_step(network)
         return {"loss": loss, "y_pred": outputs}
 
     def fit_loop(self, X: Table, y: Any = None, **kwargs: Any) -> TrainingNet:
@@ -284,6 +297,7 @@ class TrainingNet(NeuralNet):
                     groups.append({"name": name, "params": [p], "scale": scale})
                 else:
                     others["params"].append(p)
+        self._trained = None
         options = self.get_params_for("optimizer")
         self.optimizer_ = self.optimizer(groups, lr=self.lr, **options)
         if "optimizer_" not in self.cuda_dependent_attributes_:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from sknm.graph.activations import ACTIVATIONS
+from sknm.graph.blocks import ModuleWeights
 from sknm.graph.equilibrium import (
+    Flow,
     Gradient,
     Memory,
     Passage,
@@ -21,7 +23,12 @@ from sknm.graph.equilibrium import (
     solve,
     weight_gradient,
 )
-from sknm.graph.parallel import Workers, open_workers, torch_threads
+from sknm.graph.parallel import (
+    Workers,
+    count_workers,
+    open_workers,
+    torch_threads,
+)
 from sknm.graph.plan import Plan
 from sknm.graph.problem import Solution, SolverOptions
 
@@ -115,7 +122,7 @@ class Network(nn.Module):
     ----------
     plan : Any
         How to compute with the edges that exist; set before the first use.
-    gradient : {"edges", "modules", "all"}
+    gradient : {"edges", "all"} or ModuleWeights
         For which node weights a training step computes a gradient.
     memory : Memory
         What one training step leaves for the next.
@@ -132,7 +139,7 @@ class Network(nn.Module):
         self.sigma = ACTIVATIONS[activation]
         self.dropout = dropout
         self.generator = generator
-        self.gradient: Gradient = "all"
+        self.gradient: Gradient | ModuleWeights = "all"
         self.memory = Memory()
 
     @property
@@ -186,7 +193,7 @@ class Network(nn.Module):
     @contextmanager
     def at_work(self, n_jobs: int | None) -> Iterator[None]:
         """Let `n_jobs` threads share each product for as long as the context lasts."""
-        with torch_threads(n_jobs):
+        with torch_threads(count_workers(n_jobs)):
             yield
 
     def squared_weights(self) -> Tensor:
@@ -245,16 +252,20 @@ class GraphNetwork(Network):
         self.training_options = training_options
         self.options = options
         self.workers = Workers()
+        self._is_at_work = False
 
     @contextmanager
     def at_work(self, n_jobs: int | None) -> Iterator[None]:
         """Spread the modules over `n_jobs` threads for as long as the context lasts."""
-        former = self.workers
+        if self._is_at_work:  # predictions while training share its workers
+            yield
+            return
         with open_workers(n_jobs) as self.workers:
+            self._is_at_work = True
             try:
                 yield
             finally:
-                self.workers = former
+                self._is_at_work, self.workers = False, Workers()
 
     def forward(self, X: Tensor) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
@@ -349,7 +360,7 @@ class _TrainingPass(torch.autograd.Function):
         V = V if factors is None else V * factors
         ctx.save_for_backward(W, V, X)
         ctx.passage, ctx.gradient, ctx.factors = passage, network.gradient, factors
-        ctx.n_inlets = U.shape[1]
+        ctx.n_inlets, ctx.memory = U.shape[1], network.memory
         return network._read(z, V).t()
 
     @staticmethod
@@ -369,5 +380,9 @@ class _TrainingPass(torch.autograd.Function):
         adjoint = forward.turn_round()
         delta = adjoint.run(entering, W.t())
         dU = (delta[: ctx.n_inlets] @ X).t()
-        dW = weight_gradient(forward, adjoint, ctx.gradient)
+        dW, ctx.memory.flow = None, Flow(z, delta)
+        if isinstance(ctx.gradient, ModuleWeights):
+            ctx.gradient.take_gradient(z, delta)
+        else:
+            dW = weight_gradient(forward, adjoint, ctx.gradient)
         return dU, dW, delta.sum(1), dV, grad.sum(0), None, None, None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import copy
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -52,25 +53,126 @@ class AdamW:
     @torch.no_grad()
     def step(self) -> None:
         """Change the parameters in place."""
+        self._prepare()
+        for group, moments in zip(self.param_groups, self._moments, strict=True):
+            if params := group["params"]:
+                torch._foreach_add_(moments.steps, 1)
+                _move(group, params, [p.grad for p in params], moments)
+
+    @torch.no_grad()
+    def step_by_rows(
+        self, gradient: Callable[[slice], Tensor], n_rows: int
+    ) -> Iterator[slice]:
+        """Change the only parameter some rows at a time: no gradient of all is made.
+
+        Parameters
+        ----------
+        gradient : callable
+            Returns the gradient of some rows.
+        n_rows : int
+            Rows to change at a time.
+
+        Yields
+        ------
+        slice
+            Rows that have been changed.
+        """
+        self._prepare()
+        (group,), (moments,) = self.param_groups, self._moments
+        (p,) = group["params"]
+        torch._foreach_add_(moments.steps, 1)
+        for start in range(0, len(p), n_rows):
+            rows = slice(start, start + n_rows)
+            _move(group, [p[rows]], [gradient(rows)], moments.rows(rows))
+            yield rows
+
+    def replace(
+        self,
+        group: dict[str, Any],
+        params: list[Tensor],
+        rearrange: Callable[[list[Tensor]], list[Tensor]] | None,
+    ) -> None:
+        """Go on with other parameters of a group.
+
+        Parameters
+        ----------
+        group : dict
+            One of the groups.
+        params : list of Tensor
+            Its new parameters.
+        rearrange : callable, optional
+            Makes averages of the new ones from those of the old; without it, they start
+            from zero.
+        """
+        group["params"] = params
+        if not self._moments:
+            return
+        k = next(k for k, known in enumerate(self.param_groups) if known is group)
+        former, self._moments[k] = self._moments[k], _Moments(params)
+        if rearrange is not None:
+            self._moments[k].follow(former, rearrange)
+
+    def without_params(self) -> AdamW:
+        """Copy all but the parameters."""
+        other = copy.copy(self)
+        other.param_groups = [group | {"params": []} for group in self.param_groups]
+        return other
+
+    def _prepare(self) -> None:
         if not self._moments:
             self._moments = [_Moments(group["params"]) for group in self.param_groups]
-        for group, moments in zip(self.param_groups, self._moments, strict=True):
-            torch._foreach_add_(moments.steps, 1)
-            torch._fused_adamw_(
-                group["params"],
-                [p.grad for p in group["params"]],
-                moments.means,
-                moments.squares,
-                [],
-                moments.steps,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
+
+
+def _move(
+    group: dict[str, Any], params: list[Tensor], grads: list[Any], moments: _Moments
+) -> None:
+    torch._fused_adamw_(
+        params,
+        grads,
+        moments.means,
+        moments.squares,
+        [],
+        moments.steps,
+        lr=group["lr"],
+        beta1=group["betas"][0],
+        beta2=group["betas"][1],
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+def replace_params(
+    optimizer: Any,
+    name: str,
+    params: list[Tensor],
+    rearrange: Callable[[list[Tensor]], list[Tensor]] | None,
+) -> None:
+    """Let an optimiser go on with other parameters of a group.
+
+    Parameters
+    ----------
+    optimizer : AdamW or torch.optim.SGD
+        The optimiser.
+    name : str
+        Name of the group.
+    params : list of Tensor
+        New parameters.
+    rearrange : callable, optional
+        Makes what is remembered of the new ones from what is of the old; without
+        it, that starts from zero.
+    """
+    group = next(group for group in optimizer.param_groups if group["name"] == name)
+    if isinstance(optimizer, AdamW):
+        optimizer.replace(group, params, rearrange)
+        return
+    states = [optimizer.state.pop(p, {}) for p in group["params"]]
+    buffers = [state.get("momentum_buffer") for state in states]
+    group["params"] = params
+    if rearrange is not None and all(buffer is not None for buffer in buffers):
+        for p, buffer in zip(params, rearrange(buffers), strict=True):
+            optimizer.state[p] = {"momentum_buffer": buffer}
 
 
 def change_moments(optimizer: Any, change: Callable[[Tensor], Tensor]) -> None:
@@ -103,3 +205,18 @@ class _Moments:
         self.means = [torch.zeros_like(p) for p in params]
         self.squares = [torch.zeros_like(p) for p in params]
         self.steps = [torch.zeros((), device=p.device) for p in params]
+
+    def rows(self, rows: slice) -> _Moments:
+        """Those of some rows, which share the memory."""
+        own = copy.copy(self)
+        own.means = [mean[rows] for mean in self.means]
+        own.squares = [square[rows] for square in self.squares]
+        return own
+
+    def follow(
+        self, former: _Moments, rearrange: Callable[[list[Tensor]], list[Tensor]]
+    ) -> None:
+        """Take over what was known of parameters of another arrangement."""
+        self.means, self.squares = rearrange(former.means), rearrange(former.squares)
+        if former.steps:
+            self.steps = [former.steps[0].clone() for _ in self.means]

@@ -1,9 +1,7 @@
 """Gradients of the solve: exact, and for as many weights as are asked for."""
 
-import numpy as np
 import pytest
 import torch
-from scipy.linalg import block_diag
 from torch.autograd import gradcheck
 
 from sknm.graph.activations import ACTIVATIONS
@@ -157,34 +155,3 @@ def test_gradient_of_edges_leaves_out_those_that_are_missing(
     *_, every = gradients(a, W, topology, gradient="all")
     *_, existing = gradients(a, W, topology, gradient="edges")
     torch.testing.assert_close(existing, every * mask)
-
-
-@pytest.mark.parametrize("sizes", [[6], [3, 3], [4, 5, 5], [1, 3, 4, 1], [2, 5]])
-@pytest.mark.parametrize("is_shuffled", [False, True])
-def test_gradient_of_modules_is_that_of_all_pairs_inside(
-    sizes, is_shuffled, make_weights, make_inputs
-):
-    # A ring in each module: most pairs inside have no edge, yet get a gradient.
-    rings = [np.roll(np.eye(n, dtype=bool), 1, 1) & (n > 1) for n in sizes]
-    mask, inside = block_diag(*rings), Topology.modular(sizes).to_dense()
-    if is_shuffled:
-        order = np.random.default_rng(0).permutation(len(mask))
-        mask, inside = (m[np.ix_(order, order)] for m in (mask, inside))
-    topology = Topology(mask)
-    a, W = make_inputs(len(mask)), make_weights(topology)
-    *_, every = gradients(a, W, topology, gradient="all")
-    *_, modules = gradients(a, W, topology, gradient="modules")
-    assert every[torch.from_numpy(~inside)].abs().sum() > 0 or len(sizes) == 1
-    torch.testing.assert_close(modules, every * torch.from_numpy(inside))
-
-
-def test_gradient_of_modules_is_that_of_all_where_components_are_joined(
-    make_weights, make_inputs
-):
-    mask = Topology.modular([3, 3]).to_dense()
-    mask[0, 4] = True
-    topology = Topology(mask)
-    a, W = make_inputs(6), make_weights(topology)
-    *_, every = gradients(a, W, topology, gradient="all")
-    *_, modules = gradients(a, W, topology, gradient="modules")
-    assert torch.equal(modules, every)

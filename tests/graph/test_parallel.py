@@ -1,21 +1,49 @@
-"""Workers: threads change neither results nor settings."""
+"""Workers: threads change neither results nor settings, and none is left behind."""
 
+import threading
+import time
+
+import joblib
 import pytest
 import torch
 
-from sknm.graph import parallel
+from sknm.graph import parallel, plan
 from sknm.graph.equilibrium import solve
-from sknm.graph.parallel import open_workers
+from sknm.graph.parallel import count_workers, open_workers, torch_threads
 from sknm.graph.plan import Plan
-from sknm.graph.solvers import SolverOptions
+from sknm.graph.problem import SolverOptions
 from sknm.graph.topology import Topology
 
 EXACT = SolverOptions("auto", 1e-12, 1e-12, max_iter=2000)
+WORKERS = [1, 2, 3, 8]
 
 
 @pytest.fixture
-def _no_work_is_too_little(monkeypatch):
-    monkeypatch.setattr(parallel, "LEAST_OPERATIONS", 1)
+def small_parts(monkeypatch):
+    """Each block is a part of its own."""
+    monkeypatch.setattr(plan, "PART_VALUES", 1)
+
+
+@pytest.fixture
+def always_share(monkeypatch):
+    monkeypatch.setattr(parallel._Times, "is_known", lambda self: True)
+    monkeypatch.setattr(parallel._Times, "prefer_sharing", lambda *args: True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """Neither a thread nor another number of torch's threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    threads = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in threads]
+    for thread in left:
+        thread.join(timeout=5)
+    assert not [t for t in left if t.is_alive()]
+    found = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert found == 2
 
 
 def values_and_gradients(a, W, topology, options, workers):
@@ -24,21 +52,32 @@ def values_and_gradients(a, W, topology, options, workers):
     return found, *torch.autograd.grad(found.value.square().sum(), (a, W))
 
 
-@pytest.mark.usefixtures("_no_work_is_too_little")
-@pytest.mark.parametrize("n_jobs", [2, 3, 8])
-@pytest.mark.parametrize("sizes", [[3, 3, 3, 3], [4, 5, 5, 4, 4]])
-def test_workers_do_not_change_results(n_jobs, sizes, make_weights, make_inputs):
+@pytest.mark.usefixtures("small_parts", "always_share")
+@pytest.mark.parametrize("n_jobs", WORKERS)
+@pytest.mark.parametrize("sizes", [[3, 3, 3, 3], [4, 5, 5, 4, 4], [2, 9]])
+def test_workers_do_not_change_a_bit(n_jobs, sizes, make_weights, make_inputs):
     topology = Topology.modular(sizes)
     W, a = make_weights(topology), make_inputs(sum(sizes))
     with open_workers(n_jobs) as workers:
         found = values_and_gradients(a, W, topology, EXACT, workers)
     alone = values_and_gradients(a, W, topology, EXACT, None)
-    torch.testing.assert_close(found[0].value, alone[0].value, rtol=0, atol=1e-10)
-    torch.testing.assert_close(found[1:], alone[1:], rtol=1e-9, atol=1e-9)
+    assert torch.equal(found[0].value, alone[0].value)
+    assert all(map(torch.equal, found[1:], alone[1:]))
     assert found[0].converged.all()
 
 
-@pytest.mark.usefixtures("_no_work_is_too_little")
+@pytest.mark.parametrize("sizes", [[3, 3, 3, 3], [4, 5, 5, 4, 4]])
+def test_parts_do_not_change_results(sizes, make_weights, make_inputs, monkeypatch):
+    topology = Topology.modular(sizes)
+    W, a = make_weights(topology), make_inputs(sum(sizes))
+    together = values_and_gradients(a, W, topology, EXACT, None)
+    monkeypatch.setattr(plan, "PART_VALUES", 1)
+    apart = values_and_gradients(a, W, topology, EXACT, None)
+    torch.testing.assert_close(apart[0].value, together[0].value, rtol=0, atol=1e-10)
+    torch.testing.assert_close(apart[1:], together[1:], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.usefixtures("small_parts", "always_share")
 def test_sample_is_open_when_any_of_its_modules_is():
     # The last module doubles its values in each iteration, but not of sample 1.
     W = torch.zeros(6, 6, dtype=torch.float64)
@@ -56,27 +95,178 @@ def test_sample_is_open_when_any_of_its_modules_is():
     assert found.residual == pytest.approx(error)
 
 
+# Tasks
+
+
+@pytest.mark.usefixtures("always_share")
+def test_tasks_run_at_the_same_time():
+    meeting = threading.Barrier(3, timeout=10)
+    with open_workers(3) as workers:
+        assert len({*workers.run([meeting.wait] * 3, 1)}) == 3
+
+
+@pytest.mark.usefixtures("always_share")
+def test_each_task_is_done_once_and_in_its_place():
+    with open_workers(4) as workers:
+        for n in range(12):
+            tasks = [lambda k=k: k for k in range(n)]
+            assert workers.run(tasks, 1) == list(range(n))
+
+
+@pytest.mark.usefixtures("always_share")
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("n_tasks", [2, 20])
+def test_error_in_any_thread_is_the_callers(error, n_tasks):
+    def fail_elsewhere():
+        if threading.current_thread() is not threading.main_thread():
+            raise error
+        time.sleep(0.02)
+
+    def fail_here():
+        if threading.current_thread() is threading.main_thread():
+            raise error
+        time.sleep(0.02)
+
+    with open_workers(2) as workers:
+        for task in (fail_elsewhere, fail_here):
+            with pytest.raises(error):
+                workers.run([task] * n_tasks, 1)
+        assert workers.run([lambda: 1] * 3, 1) == [1, 1, 1]
+
+
+@pytest.mark.usefixtures("always_share")
+def test_tasks_run_in_the_mode_of_the_caller():
+    def mode():
+        time.sleep(0.01)
+        return torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    with open_workers(2) as workers:
+        with torch.inference_mode():
+            assert {*workers.run([mode] * 4, 1)} == {(True, False)}
+        with torch.no_grad():
+            assert {*workers.run([mode] * 4, 1)} == {(False, False)}
+
+
+@pytest.mark.usefixtures("always_share")
+def test_torch_uses_one_thread_in_each_worker():
+    def threads():
+        time.sleep(0.01)
+        return torch.get_num_threads()
+
+    with open_workers(3) as workers:
+        assert {*workers.run([threads] * 6, 1)} == {1}
+
+
+# Whether sharing pays
+
+
+def count_threads(workers, seconds, n_calls):
+    """Threads that took part in each of several calls of two tasks."""
+    taking_part = []
+    for _ in range(n_calls):
+        threads = set()
+
+        def task(threads=threads):
+            time.sleep(seconds)
+            threads.add(threading.get_ident())
+
+        workers.run([task] * 2, 1)
+        taking_part.append(len(threads))
+    return taking_part
+
+
+def test_work_is_shared_where_that_was_faster():
+    with open_workers(2) as workers:
+        workers.handover = 1e-4
+        counts = count_threads(workers, 0.01, parallel.TRIALS + 4)
+    assert counts == [1] * parallel.TRIALS + [2] * 4
+
+
+def test_work_is_not_shared_where_that_takes_longer_than_it_saves():
+    with open_workers(2) as workers:
+        workers.handover = 1.0
+        assert set(count_threads(workers, 0.001, parallel.TRIALS + 4)) == {1}
+
+
+def test_work_that_sharing_made_slower_is_shared_no_more():
+    lock = threading.Lock()
+
+    def in_turns():
+        # Tasks that wait for each other, and more so where there are several threads.
+        with lock:
+            alone = threading.current_thread() is threading.main_thread()
+            time.sleep(0.002 if alone else 0.02)
+
+    with open_workers(2) as workers:
+        workers.handover = 1e-4
+        for _ in range(2 * parallel.TRIALS):
+            workers.run([in_turns] * 2, 1)
+        assert set(count_threads(workers, 0.0, 3)) == {1}
+
+
+def test_threads_start_where_there_is_something_to_share():
+    before = threading.active_count()
+    with open_workers(3) as workers:
+        for n_tasks in [0, 1, 1, 1, 1, 2, 2, 2]:
+            workers.run([lambda: None] * n_tasks, 1)
+        assert threading.active_count() == before
+        assert workers.handover is None
+        workers.run([lambda: None] * 2, 1)
+        assert threading.active_count() > before
+        assert 0 < workers.handover < 0.1
+
+
+# How many threads
+
+
 @pytest.mark.parametrize("n_jobs", [None, 1, 2])
 def test_thread_count_is_restored(n_jobs):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        with open_workers(n_jobs):
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-        with pytest.raises(KeyError), open_workers(n_jobs):
-            raise KeyError
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    with open_workers(n_jobs):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+    with pytest.raises(KeyError), open_workers(n_jobs):
+        raise KeyError
+    assert torch.get_num_threads() == 2
 
 
-def test_little_work_is_not_handed_over(make_weights, make_inputs, monkeypatch):
-    def refuse(*args):
-        raise AssertionError("handed over")
+def test_thread_count_is_restored_where_contexts_overlap():
+    entered, may_end, found = threading.Event(), threading.Event(), []
 
-    monkeypatch.setattr(parallel, "_solve_bin", refuse)
-    topology = Topology.modular([3, 3])
-    with open_workers(2) as workers:
-        found = solve(make_inputs(6), make_weights(topology), topology, workers=workers)
-    assert found.converged.all()
+    def overlap():
+        with torch_threads(1):
+            entered.set()
+            may_end.wait(10)
+        found.append(torch.get_num_threads())
+
+    with torch_threads(1):
+        thread = threading.Thread(target=overlap)
+        thread.start()
+        entered.wait(10)
+    may_end.set()
+    thread.join()
+    assert found == [2]
+
+
+def test_number_of_workers_follows_joblib():
+    assert count_workers(None) == 1
+    assert count_workers(3) == 3
+    assert count_workers(-1) == joblib.cpu_count()
+    with joblib.parallel_config("threading", n_jobs=2):
+        assert count_workers(None) == min(2, joblib.cpu_count())
+        assert count_workers(5) == 5
+    with joblib.parallel_config(n_jobs=2):
+        assert count_workers(None) == min(2, joblib.cpu_count())
+    with joblib.parallel_config("sequential"):
+        assert count_workers(4) == 1
+
+
+def test_tasks_of_joblib_have_their_own_cores_only():
+    in_threads = joblib.Parallel(2, backend="threading")(
+        joblib.delayed(count_workers)(n_jobs) for n_jobs in (2, -1, None)
+    )
+    assert in_threads == [1, 1, 1]
+
+
+def test_solve_without_its_workers_ends_all_the_same():
+    # Where nobody comes to help, the caller does all tasks.
+    assert parallel._Job([lambda: 1, lambda: 2]).lead() == [1, 2]

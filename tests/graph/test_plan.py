@@ -17,7 +17,7 @@ def W(topology, make_inputs):
 def test_blocks_hold_the_weights_of_their_edges(topology, W):
     seen = torch.zeros_like(W)
     for batch in Plan(topology, W).batches:
-        batch.scatter_pairs(batch.weights(W), seen)
+        batch.write_pairs(batch.weights(W), seen)
     labels = torch.from_numpy(topology.strong_labels)
     inside = labels[:, None] == labels
     assert torch.equal(seen, W * torch.from_numpy(topology.to_dense()) * inside)

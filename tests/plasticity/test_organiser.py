@@ -1,19 +1,24 @@
 """How modules stay, merge and split while weights are trained."""
 
+import pickle
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from sknm.graph.blocks import ModuleWeights
+from sknm.graph.equilibrium import Flow
 from sknm.graph.stability import excess
 from sknm.graph.topology import Topology
+from sknm.plasticity import organiser
+from sknm.plasticity.bridges import SHORTEST_INTERVAL, update_interval
 from sknm.plasticity.modules import ModulePenalty, draw_weights
 from sknm.plasticity.organiser import (
-    BRIDGE_INTERVAL,
     FIRST_INTERVAL,
-    FIRST_STEPS,
+    LONGEST_INTERVAL,
+    LOOK_STEPS,
     REFERENCE_SIZE,
-    REFRESH_INTERVAL,
     ModularOrganiser,
 )
 from sknm.training.optimizers import AdamW
@@ -23,14 +28,17 @@ STEP_SIZE = 0.004
 SIZES = [3, 3, 3, 3]
 
 
-def make_organiser(penalty, strength=1.0, *, stability=None, connection="weak"):
+def make_organiser(
+    penalty, strength=1.0, *, stability=None, connection="weak", blockwise=True
+):
     return ModularOrganiser(
         TAU,
         ModulePenalty(penalty, strength),
         connection,
         stability,
         margin=0.1,
-        make_optimizer=lambda params: AdamW([{"params": params}]),
+        make_optimizer=AdamW,
+        blockwise=blockwise,
     )
 
 
@@ -45,6 +53,14 @@ def inside(sizes=SIZES):
 def between(sizes=SIZES):
     """Pairs of nodes in different modules."""
     return ~inside(sizes) & ~torch.eye(sum(sizes), dtype=torch.bool)
+
+
+class Backward:
+    """A network after the backward pass, as far as an organiser looks at it."""
+
+    def __init__(self, W, gradient):
+        self.node_weights, self.n_nodes, self.device = W, len(W), W.device
+        self.memory = SimpleNamespace(flow=Flow(gradient, torch.eye(len(W))))
 
 
 class Training:
@@ -66,11 +82,17 @@ class Training:
 
     def run(self, gradient, n_steps, step_size=STEP_SIZE):
         for _ in range(n_steps):
-            grad = gradient.clone()
-            if self.organiser.gradient() == "modules":
-                grad[self.apart] = 0
-            self.organiser.before_step(grad)
-            self.W -= step_size * grad.sign()
+            wanted = self.organiser.gradient()
+            self.W.grad = gradient.clone()
+            self.organiser.before_step(Backward(self.W, gradient))
+            step = step_size * self.W.grad.sign()
+            if isinstance(wanted, ModuleWeights):
+                labels = self.topology.labels(self.organiser.connection)
+                moved = ModuleWeights(labels, self.W - step)
+                for value, new in zip(wanted.values, moved.values, strict=True):
+                    value.copy_(new)
+            else:
+                self.W -= step
             self.plan = self.organiser.after_step(self.W, step_size, strained=False)
         return self.topology
 
@@ -181,38 +203,57 @@ def test_edge_inside_a_module_comes_back_above_tau(penalty):
 # Bridges have an optimiser of their own
 
 
-def test_optimiser_of_the_others_sees_no_gradient_of_bridges():
+def gradient_left(organiser):
+    """What an optimiser of all weights gets to see of a gradient of ones."""
     W = start_weights()
-    organiser = make_organiser("bridge")
     organiser.start(W)
-    grad = torch.ones_like(W)
-    organiser.before_step(grad)
+    W.grad = torch.ones_like(W)
+    organiser.before_step(Backward(W, torch.ones_like(W)))
+    return W.grad
+
+
+def test_optimiser_of_all_weights_sees_no_gradient_of_bridges():
+    grad = gradient_left(make_organiser("bridge", blockwise=False))
     assert torch.equal(grad != 0, ~between())
 
 
 def test_other_penalties_leave_the_gradient_alone():
+    grad = gradient_left(make_organiser("nm"))
+    assert torch.equal(grad, torch.ones_like(grad))
+
+
+def test_modules_and_bridges_move_the_same_with_an_optimiser_of_all_weights():
     W = start_weights()
-    organiser = make_organiser("nm")
-    organiser.start(W)
-    grad = torch.ones_like(W)
-    organiser.before_step(grad)
-    assert torch.equal(grad, torch.ones_like(W))
+    ends = []
+    for blockwise in (True, False):
+        training = Training(
+            make_organiser("bridge", stability="monotone", blockwise=blockwise),
+            W.clone(),
+        )
+        training.run(growing(W, between() | inside()), 60)
+        ends.append(training.W)
+    torch.testing.assert_close(*ends)
+    assert not torch.allclose(ends[0], W)
 
 
-def test_gradient_of_bridges_is_asked_for_now_and_then():
+def test_only_weights_inside_modules_are_trained_at_each_step():
     training = Training(make_organiser("bridge"), start_weights())
-    asked = []
-    for _ in range(2 * BRIDGE_INTERVAL + 1):
-        asked.append(training.organiser.gradient())
-        training.rest(1)
-    rest = ["modules"] * (BRIDGE_INTERVAL - 1)
-    assert asked == ["all", *rest, "all", *rest, "all"]
+    wanted = training.organiser.gradient()
+    assert [tuple(value.shape) for value in wanted.values] == [(4, 3, 3)]
+    training = Training(make_organiser("bridge", blockwise=False), start_weights())
+    assert training.organiser.gradient() == "all"
+
+
+def test_bridges_of_large_graphs_are_updated_less_often():
+    assert update_interval(100, 25) == SHORTEST_INTERVAL
+    assert update_interval(3000, 50) == 12
+    assert update_interval(10_000, 50) == 40
 
 
 @pytest.mark.parametrize("penalty", [None, "nm", "l1", "l2"])
 def test_gradient_of_all_edges_is_always_asked_for_elsewhere(penalty):
     training = Training(make_organiser(penalty), start_weights())
-    for _ in range(2 * BRIDGE_INTERVAL):
+    for _ in range(2 * SHORTEST_INTERVAL):
         assert training.organiser.gradient() == "all"
         training.rest(1)
 
@@ -223,7 +264,7 @@ def test_bridges_only_move_when_they_have_a_gradient():
     everywhere = torch.ones_like(W)
     training.run(everywhere, 1)
     moved = W[between()].clone()
-    training.run(everywhere, BRIDGE_INTERVAL - 1)
+    training.run(everywhere, SHORTEST_INTERVAL - 1)
     assert torch.equal(W[between()], moved)
     training.run(everywhere, 1)
     assert not torch.equal(W[between()], moved)
@@ -255,10 +296,9 @@ def test_strongest_bridges_merge_first():
 def test_bridge_that_may_not_merge_is_put_back_to_tau():
     W = start_weights()
     training = Training(make_organiser("bridge", strength=12), W)
-    training.rest(1)
     W[0, 3], W[9, 2] = 7 * TAU, -7 * TAU
     inner = W[inside()].clone()
-    assert training.rest(FIRST_INTERVAL - 1).n_weak == 4
+    assert training.rest(FIRST_INTERVAL).n_weak == 4
     assert W[0, 3].item() == pytest.approx(TAU)
     assert W[9, 2].item() == pytest.approx(-TAU)
     assert torch.equal(W[inside()], inner)
@@ -289,19 +329,47 @@ def test_edge_one_way_joins_weak_modules_and_is_a_bridge_of_strong_ones(
 # Looks, guards and records
 
 
-def test_edges_are_looked_at_often_at_first_and_rarely_later():
-    training = Training(make_organiser(None), start_weights())
+def steps_of_looks(training, n_steps):
     looks = []
-    for step in range(1, FIRST_STEPS + 61):
+    for step in range(1, n_steps + 1):
         plan = training.plan
-        # Another edge comes and goes: each look finds a new graph.
+        # Another edge comes and goes: each look finds a new graph of the same modules.
         training.W[0, 1] = 0.0 if plan.mask[0, 1] else 1.0
         training.rest(1)
         if training.plan is not plan:
             looks.append(step)
-    early = range(FIRST_INTERVAL, FIRST_STEPS + 1, FIRST_INTERVAL)
-    late = range(FIRST_STEPS + REFRESH_INTERVAL, FIRST_STEPS + 61, REFRESH_INTERVAL)
-    assert looks == [*early, *late]
+    return looks
+
+
+def test_edges_are_looked_at_less_often_while_modules_stay():
+    training = Training(make_organiser(None), start_weights())
+    looks = steps_of_looks(training, 1000)
+    between_looks = [b - a for a, b in pairwise([0, *looks])]
+    expected = [FIRST_INTERVAL, *range(FIRST_INTERVAL + 1, LONGEST_INTERVAL + 1)]
+    assert between_looks[: len(expected)] == expected
+    assert set(between_looks[len(expected) :]) == {LONGEST_INTERVAL}
+
+
+def test_edges_are_looked_at_often_again_when_modules_change():
+    training = Training(make_organiser(None), start_weights())
+    last = steps_of_looks(training, 100)[-1]
+    training.W[0, 3] = training.W[3, 0] = 1.0
+    looks = steps_of_looks(training, 60)
+    assert looks[1] - looks[0] == FIRST_INTERVAL
+    assert looks[0] + 100 - last > FIRST_INTERVAL
+
+
+def test_graph_is_taken_over_some_steps_after_an_accelerator_saw_it(monkeypatch):
+    # Here the processor plays the accelerator.
+    monkeypatch.setattr(organiser, "look_steps", lambda W: LOOK_STEPS)
+    training = Training(make_organiser("bridge", strength=2), start_weights())
+    first = training.plan
+    training.W[0, 3] = 2 * TAU
+    assert training.rest(FIRST_INTERVAL + LOOK_STEPS - 1).n_weak == 4
+    assert training.plan is first
+    copied = pickle.loads(pickle.dumps(training.organiser))
+    assert training.rest(1).n_weak == 3
+    assert copied.start(training.W.clone()).topology.n_weak == 3
 
 
 def largest_excess(plan, W, stability):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sknm.graph.blocks import ModuleWeights
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
 from sknm.graph.topology import Topology
@@ -108,17 +109,24 @@ def test_gradients_are_those_of_finite_differences_with_dropout(name):
             assert p.grad.view(-1)[i].item() == pytest.approx(slope, abs=1e-6), k
 
 
-def test_gradient_of_edges_that_are_left_out_can_be_asked_for():
-    network = make("modules").train()
+@pytest.mark.parametrize("name", GRAPHS)
+def test_gradient_of_module_weights_is_that_of_all_pairs_inside(name):
+    network = make(name).train()
+    topology = GRAPHS[name][0]
     X, weights = batch()
     (network(X) * weights).sum().backward()
     all_pairs = network.node_weights.grad.clone()
     network.zero_grad()
-    network.gradient = "modules"
+    modules = network.gradient = ModuleWeights(
+        topology.weak_labels, network.node_weights.data
+    )
     (network(X) * weights).sum().backward()
-    inside = network.node_weights.grad
-    apart = GRAPHS["modules"][0].weak_labels
-    apart = torch.from_numpy(apart[:, None] != apart)
-    assert all_pairs[apart].abs().min() > 0
-    assert not inside[apart].any()
-    torch.testing.assert_close(inside[~apart], all_pairs[~apart])
+    assert network.node_weights.grad is None
+    found = torch.zeros_like(all_pairs)
+    for value in modules.values:
+        value.copy_(value.grad)
+    modules.write(found)
+    apart = torch.from_numpy(topology.weak_labels[:, None] != topology.weak_labels)
+    torch.testing.assert_close(found, all_pairs.masked_fill(apart, 0))
+    flow = network.memory.flow
+    torch.testing.assert_close(flow.gradient(slice(1, 3))[:, 3:], all_pairs[1:3, 3:])

@@ -1,0 +1,128 @@
+"""The edges between modules: priced, and trained apart from the edges inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sknm.graph.blocks import panel_above, panel_rows
+from sknm.graph.equilibrium import Flow
+from sknm.plasticity.modules import ModulePenalty
+
+SHORTEST_INTERVAL = 8
+"""Fewest steps between two updates of the bridges."""
+
+BRIDGE_SHARE = 5
+"""Mean sizes of a module in as many nodes as there are steps between two updates: both
+ways of a solve multiply each weight inside modules some twenty times, an update each
+bridge once, so that it takes a quarter of the time."""
+
+
+class Bridges:
+    """The weights of edges between modules.
+
+    They have an Adam optimiser of their own, for two reasons. Their gradient costs as
+    much as several iterations of a solve, so that it is computed now and then only, and
+    no momentum may carry them over the threshold in the meantime. And Adam's steps are
+    at most about the step size, so that a price is worth a known number of steps.
+
+    Parameters
+    ----------
+    tau : float
+        The threshold.
+    penalty : ModulePenalty
+        What they cost.
+    make_optimizer : callable
+        Makes an Adam optimiser of a list of tensors.
+
+    Attributes
+    ----------
+    above : ndarray of int
+        ``i * n_nodes + j`` of the pairs above the threshold after the last update, with
+        some inside modules among them.
+    """
+
+    def __init__(
+        self,
+        tau: float,
+        penalty: ModulePenalty,
+        make_optimizer: Callable[[list[Tensor]], Any],
+    ) -> None:
+        self._tau = tau
+        self._penalty = penalty
+        self._make_optimizer = make_optimizer
+        self._optimizer: Any = None
+        self._sizes: Tensor
+        self._equal_size: float | None = None
+        self.above: np.ndarray
+        self._flow: Flow | None = None
+
+    def start(self, W: Tensor) -> None:
+        """Begin to train those of `W`."""
+        if self._optimizer is None:
+            self._optimizer = self._make_optimizer([W])
+        # After a pickle, say, the weights are other ones.
+        self._optimizer.param_groups[0]["params"] = [W]
+        self.above = np.arange(0)
+
+    def set_sizes(self, sizes: np.ndarray, like: Tensor) -> None:
+        """Set the size of the module of each node, as the penalty measures it."""
+        self._sizes = torch.as_tensor(sizes, device=like.device).to(like.dtype)
+        is_equal = len(sizes) > 0 and sizes.min() == sizes.max()
+        self._equal_size = float(sizes[0]) if is_equal else None
+
+    def take(self, flow: Flow) -> None:
+        """Keep what their gradient follows from."""
+        self._flow = flow
+
+    def step(self, W: Tensor, step_size: float) -> None:
+        """Move and price them, if there is a gradient; spoils the weights inside."""
+        if self._flow is None:
+            return
+        self._optimizer.param_groups[0]["lr"] = step_size
+        n_rows, above = panel_rows(W), []
+        for rows in self._optimizer.step_by_rows(self._flow.gradient, n_rows):
+            self._penalty.apply(W[rows], self._prices(rows), step_size)
+            above.append(panel_above(W, rows, self._tau))
+        self.above = np.concatenate(above)
+        self._flow = None
+
+    def _prices(self, rows: slice) -> Tensor | float:
+        """Size of the module that each edge from some nodes would make."""
+        if self._equal_size is not None:
+            return 2 * self._equal_size
+        return self._sizes[rows, None] + self._sizes
+
+    def hold(self, W: Tensor, source: np.ndarray, target: np.ndarray) -> None:
+        """Put those of the given ends back to the threshold."""
+        ends = tuple(torch.as_tensor(e, device=W.device) for e in (source, target))
+        W[ends] = W[ends].clamp(-self._tau, self._tau)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: not the weights, which are the network's."""
+        state = {**vars(self), "_flow": None}
+        if self._optimizer is not None:
+            state["_optimizer"] = self._optimizer.without_params()
+        return state
+
+
+def update_interval(n_nodes: int, mean_size: float) -> int:
+    """Count the steps between two updates, so that they cost less than the solves.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes.
+    mean_size : float
+        Weights inside modules per node.
+
+    Returns
+    -------
+    int
+        More in large graphs of small modules.
+    """
+    return max(SHORTEST_INTERVAL, round(n_nodes / max(1.0, BRIDGE_SHARE * mean_size)))
