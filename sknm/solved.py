@@ -145,7 +145,7 @@ class SolvedGraph:
 
     def _prediction_options(self, dtype: np.dtype) -> SolverOptions:
         # Relative to large node values, as outliers make them, float32 can't do better.
-        atol, rtol = (5e-5, 5e-6) if dtype == np.float32 else (1e-9, 1e-9)
+        atol, rtol = (2e-5, 5e-6) if dtype == np.float32 else (1e-9, 1e-9)
         return SolverOptions(
             self._solver_name(), atol, rtol, max_iter=500, first_check=10
         )

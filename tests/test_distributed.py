@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import warnings
+from unittest import mock
 
 import joblib
 import numpy as np
@@ -186,3 +187,27 @@ def test_threads_of_a_worker_stay_as_they_are(data, client, estimator, n_jobs):
     with joblib.parallel_config("dask"):
         cross_validate(make(estimator, n_jobs=n_jobs), *data, cv=4, error_score="raise")
     assert n_threads() == before
+
+
+@pytest.fixture
+def threads_asked_for(data):
+    """Return a function that tells which numbers of threads a fit has set."""
+    X, y = data
+
+    def fit(model):
+        with mock.patch(
+            "torch.set_num_threads", wraps=torch.set_num_threads
+        ) as set_num_threads:
+            model.fit(X, y)
+        return max(call.args[0] for call in set_num_threads.call_args_list)
+
+    return fit
+
+
+def test_a_worker_takes_one_thread_unless_told(on_cluster, threads_asked_for):
+    task = joblib.delayed(threads_asked_for)(make(URNRegressor))
+    assert joblib.Parallel()([task]) == [1]
+
+
+def test_n_jobs_of_a_submitted_fit_counts(client, threads_asked_for):
+    assert client.submit(threads_asked_for, make(URNRegressor, n_jobs=2)).result() == 2

@@ -1,0 +1,169 @@
+"""Modules shared by threads: the same fits, and nothing left behind or taken twice."""
+
+import threading
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from joblib.externals.loky import get_reusable_executor
+from scipy.special import softmax
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import scale
+
+from sknm import DEQClassifier, NeuralModuleClassifier, NeuralModuleRegressor
+from sknm.graph import equilibrium, parallel, plan
+from sknm.graph.equilibrium import solve
+from sknm.graph.parallel import count_workers
+from sknm.graph.problem import SolverOptions
+from sknm.graph.topology import Topology
+from sknm.training.net import TrainingNet
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = load_iris(return_X_y=True)
+    return scale(X), y
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """Neither a thread nor another number of torch's threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    threads = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in threads]
+    for thread in left:
+        thread.join(timeout=5)
+    found = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert not [t for t in left if t.is_alive()]
+    assert found == 2
+
+
+@pytest.fixture
+def always_share(monkeypatch):
+    """Each module is a part of its own, and other threads always get some."""
+    monkeypatch.setattr(plan, "PART_VALUES", 1)
+    monkeypatch.setattr(parallel._Times, "is_known", lambda self: True)
+    monkeypatch.setattr(parallel._Times, "prefer_sharing", lambda *args: True)
+
+
+def make(estimator=NeuralModuleClassifier, **parameters):
+    defaults = {"n_nodes": 24, "max_iter": 4, "random_state": 0}
+    if estimator is not DEQClassifier:
+        defaults["module_size"] = 5
+    return estimator(**defaults | parameters)
+
+
+@pytest.mark.usefixtures("always_share")
+@pytest.mark.parametrize("estimator", [NeuralModuleClassifier, NeuralModuleRegressor])
+@pytest.mark.parametrize("n_jobs", [2, 3, -1])
+def test_fits_and_predictions_are_the_same_to_the_bit(estimator, n_jobs, data):
+    X, y = data
+    alone = make(estimator, n_jobs=1).fit(X, y)
+    shared = make(estimator, n_jobs=n_jobs).fit(X, y)
+    assert np.array_equal(shared.node_weights_, alone.node_weights_)
+    assert np.array_equal(shared.node_values(X), alone.node_values(X))
+    assert np.array_equal(shared.predict(X), alone.predict(X))
+    assert shared.loss_curve_ == alone.loss_curve_
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(np.float32, 4e-5), (np.float64, 1e-8)])
+def test_modules_have_the_values_of_the_whole_graph(dtype, atol, data):
+    X, y = data[0].astype(dtype), data[1]
+    model = make(n_nodes=60, n_jobs=2).fit(X, y)
+    assert model.n_modules_ > 1
+    a = torch.from_numpy(X @ model.input_weights_ + model.node_biases_)
+    W, whole = torch.from_numpy(model.node_weights_), Topology.complete(60)
+    tight = SolverOptions(atol=1e-10, rtol=1e-10, max_iter=500)
+    z = solve(a.double(), W.double(), whole, options=tight).value.numpy()
+    np.testing.assert_allclose(model.node_values(X), z, rtol=0, atol=atol)
+    logits = z @ model.output_weights_ + model.output_biases_
+    expected = softmax(logits, axis=1)
+    np.testing.assert_allclose(model.predict_proba(X), expected, rtol=0, atol=1e-5)
+
+
+def test_config_of_joblib_counts(data, monkeypatch):
+    seen = []
+
+    class Workers(parallel.Workers):
+        def __init__(self, n_workers=1):
+            seen.append(n_workers)
+            super().__init__(n_workers)
+
+    monkeypatch.setattr(parallel, "Workers", Workers)
+    with joblib.parallel_config("threading", n_jobs=2):
+        make().fit(*data)
+    assert set(seen) == {min(2, joblib.cpu_count())}
+
+
+# What goes wrong in a thread
+
+SOLVE_BLOCKS, TRAIN_STEP = equilibrium.solve_blocks, TrainingNet.train_step
+
+
+def failing_elsewhere(error, after):
+    """Return a solver that fails in a worker, after some calls."""
+    calls = []
+
+    def solve_blocks(*args):
+        calls.append(None)
+        if len(calls) > after and threading.current_thread().name != "MainThread":
+            raise error
+        return SOLVE_BLOCKS(*args)
+
+    return solve_blocks
+
+
+@pytest.mark.usefixtures("always_share")
+def test_error_in_a_worker_ends_the_fit(data, monkeypatch):
+    failing = failing_elsewhere(ArithmeticError("in a worker"), after=20)
+    monkeypatch.setattr(equilibrium, "solve_blocks", failing)
+    with pytest.raises(ArithmeticError, match="in a worker"):
+        make(n_jobs=2, max_iter=50).fit(*data)
+
+
+@pytest.mark.usefixtures("always_share")
+def test_interrupt_in_a_worker_leaves_a_fitted_model(data, monkeypatch):
+    failing = failing_elsewhere(KeyboardInterrupt(), after=100)
+
+    def train_step(*args, **kwargs):
+        with monkeypatch.context() as patch:
+            patch.setattr(equilibrium, "solve_blocks", failing)
+            return TRAIN_STEP(*args, **kwargs)
+
+    monkeypatch.setattr(TrainingNet, "train_step", train_step)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model = make(n_jobs=2, max_iter=50).fit(*data)
+    assert model.n_iter_ < 50
+    assert np.isfinite(model.predict_proba(data[0])).all()
+
+
+# Parallel work inside parallel work
+
+
+@pytest.fixture(params=["loky", "threading"])
+def backend(request):
+    yield request.param
+    if request.param == "loky":  # whose processes and threads joblib keeps
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+def test_search_over_estimators_with_workers_ends(backend, data):
+    grid = {"tau": [0.0, 0.1]}
+    expected = GridSearchCV(make(), grid, cv=2).fit(*data)
+    with joblib.parallel_config(backend):
+        search = GridSearchCV(make(n_jobs=2), grid, cv=2, n_jobs=2).fit(*data)
+    for key in ("split0_test_score", "split1_test_score"):
+        assert np.array_equal(search.cv_results_[key], expected.cv_results_[key])
+
+
+def test_tasks_of_a_search_share_the_cores(backend):
+    counts = joblib.Parallel(2, backend=backend)(
+        joblib.delayed(count_workers)(n_jobs) for n_jobs in (1, 2, -1, None)
+    )
+    cores = 1 if backend == "threading" else max(1, joblib.cpu_count() // 2)
+    assert max(counts) <= cores
