@@ -71,10 +71,7 @@ class Split:
 
 def load(data_dir: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return all rows of a data set as ``X`` (float32, may have NaN) and ``y``."""
-    path = Path(data_dir) / f"{name}.npz"
-    if not path.exists():
-        raise SystemExit(f"{path} does not exist: is --data the right directory?")
-    with np.load(path, allow_pickle=False) as archive:
+    with _open(data_dir, name) as archive:
         X = _features(archive)
         if "cat_mask" in archive.files and archive["cat_mask"].any():
             levels = list(json.loads(str(archive["categories"])).values())
@@ -82,12 +79,31 @@ def load(data_dir: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         return X, archive["y"].astype(np.int64)
 
 
+def load_sparse(data_dir: Path, name: str) -> tuple[csr_matrix, np.ndarray]:
+    """Return all rows of a sparse data set of ones: ``X`` (float32) and ``y``."""
+    with _open(data_dir, name) as archive:
+        return _sparse_features(archive), archive["y"].astype(np.int64)
+
+
+def _open(data_dir: Path, name: str) -> np.lib.npyio.NpzFile:
+    """Open the file of a data set."""
+    path = Path(data_dir) / f"{name}.npz"
+    if not path.exists():
+        raise SystemExit(f"{path} does not exist: is --data the right directory?")
+    return np.load(path, allow_pickle=False)
+
+
+def _sparse_features(archive: np.lib.npyio.NpzFile) -> csr_matrix:
+    """Return the feature matrix of a sparse data set."""
+    ones = np.ones(len(archive["X_indices"]), np.float32)
+    parts = (ones, archive["X_indices"], archive["X_indptr"])
+    return csr_matrix(parts, shape=tuple(archive["X_shape"]))
+
+
 def _features(archive: np.lib.npyio.NpzFile) -> np.ndarray:
     """Return the feature matrix as dense float32, images scaled to [0, 1]."""
     if "X_indices" in archive.files:
-        ones = np.ones(len(archive["X_indices"]), np.float32)
-        parts = (ones, archive["X_indices"], archive["X_indptr"])
-        return csr_matrix(parts, shape=tuple(archive["X_shape"])).toarray()
+        return _sparse_features(archive).toarray()
     X = archive["X"]
     return X.astype(np.float32) / (255 if X.dtype == np.uint8 else 1)
 
@@ -193,14 +209,14 @@ def session() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
 
-def machine() -> str:
-    """Name processor, cores and versions, for the heading of a report."""
+def machine(threads: str = "one thread") -> str:
+    """Name processor, cores, versions and threads, for the heading of a report."""
     import sklearn
     import torch
 
     return (
         f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, scikit-learn {sklearn.__version__}; one thread"
+        f"torch {torch.__version__}, scikit-learn {sklearn.__version__}; {threads}"
     )
 
 
