@@ -133,7 +133,7 @@ def aims(rows: list[Row]) -> list[list[str]]:
         for what, number, bound, is_met in AIMS.get(measure.partition(",")[0], ()):
             found = number(rows, measure)
             if not np.isnan(found):
-                met = "" if bound is None else str(is_met(found, bound))
+                met = "" if bound is None else ("yes" if is_met(found, bound) else "no")
                 aim = "" if bound is None else f"{bound:g}"
                 lines.append([measure, what, f"{found:.3g}", aim, met])
     return lines

@@ -70,13 +70,13 @@ def as_one_block(graph: Graph) -> Graph:
 
 
 def solver(
-    graph: Graph, options: SolverOptions, preparation: str, workers: Workers
-) -> Callable[[], Solution]:
+    graph: Graph, options: SolverOptions, preparation: str
+) -> Callable[[Workers], Solution]:
     """Return a function that solves for the node values once more."""
     prepared = Prepared() if preparation == "prepared" else None
     memory = Memory() if preparation == "refined" else None
 
-    def run() -> Solution:
+    def run(workers: Workers) -> Solution:
         return solve(
             graph.a,
             graph.W,
@@ -94,8 +94,7 @@ def solver(
 def time_calls(
     call: Callable[[], Solution], device: str, least_seconds: float
 ) -> tuple[float, Solution]:
-    """Return milliseconds per call and what it found; a first call is not timed."""
-    found = call()
+    """Return milliseconds per call, and what it found."""
     synchronise(device)
     n_calls, seconds, start = 0, 0.0, time.perf_counter()
     while not n_calls or seconds < least_seconds:
@@ -119,12 +118,14 @@ def contestant(
     n_jobs: int = 1,
     expected: Tensor | None = None,
 ) -> repeats.Contestant:
-    """Return a function that measures milliseconds per solve."""
+    """Return a function that measures milliseconds per solve, after a first one."""
+    call = solver(graph, options, preparation)
+    device = str(graph.W.device)
+    call(Workers())
 
     def run() -> tuple[float, str]:
         with open_workers(n_jobs) as workers:
-            call = solver(graph, options, preparation, workers)
-            value, found = time_calls(call, str(graph.W.device), args.least_seconds)
+            value, found = time_calls(lambda: call(workers), device, args.least_seconds)
         note = f"{found.n_iter} iterations"
         if expected is not None:
             note += f", values off by {(found.value - expected).abs().max():.0e}"
@@ -146,7 +147,7 @@ def measure_solves(args: argparse.Namespace, recorder: repeats.Recorder) -> None
             graphs["deq"] = draw_graph([n_nodes], args.batch_size)
         for name, (options, preparation) in VARIANTS.items():
             how = (options, preparation)
-            z = solver(modules, *how, Workers())().value
+            z = solver(modules, *how)(Workers()).value
             contestants = {
                 "modules": contestant(args, modules, *how),
                 "modules n_jobs=2": contestant(args, modules, *how, n_jobs=2),
