@@ -95,7 +95,16 @@ def markdown(rows: list[Row], groups: Sequence[str]) -> str:
             header = ["measure", "what", "measured", "aim", "met"]
             parts.append(common.markdown_table(header, met))
     threads = "one thread where n_jobs isn't given"
-    return "\n\n".join([*parts, f"Machine: {common.machine(threads)}.\n"])
+    return "\n\n".join([*parts, f"Machine: {common.machine(threads)}{gpu()}.\n"])
+
+
+def gpu() -> str:
+    """Name the GPU, if there is one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return ""
+    return f"; GPU {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
 
 
 def error_tables(rows: list[Row]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import _estimators as estimators
 import _repeats as repeats
 import baselines
 import costs
-import steps
 
-#: Nodes times batches of a timed epoch: fewer batches of larger graphs are timed.
-BATCH_NODES_MODULAR, BATCH_NODES_DENSE = 60_000, 9_000
-FEWEST_BATCHES, MOST_BATCHES = 3, 60
+#: Steps per epoch, and how many of the first ones aren't timed: those that are left of
+#: a single epoch are as many as there are between two guards.
+EPOCH_STEPS, WARM_STEPS = 15, 5
+#: Nodes times epochs: the larger a graph, the fewer of its steps are timed.
+EPOCH_NODES_MODULAR, EPOCH_NODES_DENSE = 15_000, 5_000
 
 
 def modular(n_nodes: int, module_size: int, **params: Any) -> estimators.Spec:
@@ -40,24 +42,33 @@ def contestant(
     args: argparse.Namespace,
     spec: estimators.Spec,
     data: common.Split,
-    batch_nodes: int = BATCH_NODES_MODULAR,
+    epoch_nodes: int = EPOCH_NODES_MODULAR,
 ) -> repeats.Contestant:
-    """Return a function that measures milliseconds per step, after a first fit."""
-    n_batches = max(FEWEST_BATCHES, min(MOST_BATCHES, batch_nodes // spec.n_nodes))
-    rows = baselines.first_rows(data, n_batches * args.batch_size)
-    few, many = args.epochs
-    n_steps = (many - few) * -(-len(rows.X_train) // args.batch_size)
-    timing = argparse.Namespace(
-        batch_size=args.batch_size, epochs=args.epochs, clock="wall"
-    )
-    run = steps.estimator_contestant(timing, spec, rows)
-    steps.train(timing, spec, rows, few)
+    """Return a function that measures milliseconds per step.
 
-    def noted() -> tuple[float, str]:
-        value, note = run()
-        return value, f"{n_steps} steps, {note}".removesuffix(", ")
+    Steps are clocked one by one: to guard a complete graph of thousands of nodes before
+    and after them takes longer than they do, and not twice as long. A GPU may still
+    work on a step when the next one begins; what that takes from the last step timed,
+    it adds to the first.
+    """
+    epochs = max(1, min(args.most_epochs, epoch_nodes // spec.n_nodes))
+    fixed = {"batch_size": args.batch_size, "max_iter": epochs}
+    spec = dataclasses.replace(spec, params=spec.params | fixed)
+    rows = baselines.first_rows(data, EPOCH_STEPS * args.batch_size)
 
-    return noted
+    def run() -> tuple[float, str]:
+        estimator = spec.build(0, rows.n_features, rows.n_classes)
+        with costs.clocked(*costs.STEP_METHOD) as seconds:
+            repeats.time_fit(estimator, rows)
+        timed = seconds[WARM_STEPS:]
+        note = f"{len(timed)} steps"
+        facts = estimators.module_facts(estimator)
+        if facts:
+            share = facts["largest_share"]
+            note += f", modules: {facts['n_modules']}, the largest {share:.0%}"
+        return 1e3 * sum(timed) / len(timed), note
+
+    return run
 
 
 # ----------------------------------------------------------------------- measures
@@ -79,7 +90,7 @@ def measure_step(args: argparse.Namespace, recorder: repeats.Recorder) -> None:
                 "deq": estimators.Spec("deq", "deq", n_nodes, {}),
             }
             for name, spec in complete.items():
-                contestants[name] = contestant(args, spec, data, BATCH_NODES_DENSE)
+                contestants[name] = contestant(args, spec, data, EPOCH_NODES_DENSE)
         recorder.interleave("step", contestants, n_nodes, "ms", args.repeats)
 
 
@@ -97,10 +108,7 @@ def measure_speedup(args: argparse.Namespace, recorder: repeats.Recorder) -> Non
 
 
 def measure_device(args: argparse.Namespace, recorder: repeats.Recorder) -> None:
-    """Time training steps with modules on a device.
-
-    A fit ends with copies to the host, which wait for the device.
-    """
+    """Time training steps with modules on a device."""
     data = common.split(args.data, args.data_set, 0)
     for n_nodes in args.nodes["gpu"]:
         spec = modular(n_nodes, args.module_size, device=args.device)

@@ -13,9 +13,10 @@ solves       A forward solve, batch 128, of modules; of the same graph taken as 
              training), "prepared" neither.
 module-size  A solve of one module to the tolerance of predictions, one sample and 128
              (fig. 17B).
-step         Milliseconds per training step: a fit of many epochs less one of few, on
-             the first rows; the note says how many steps were timed (fig. 4A).
-             "nm-dense" starts complete, with the papers' penalty.
+step         Milliseconds per training step, the mean of one fit's on the first rows,
+             without its first five; the note says how many were timed, the fewer the
+             larger the graph (fig. 4A). "nm-dense" starts complete, with the papers'
+             penalty.
 speedup      Solves and steps against the number of threads (fig. 4B).
 epoch        Seconds and peak memory of a fit of one epoch, in a fresh process.
 error        Test errors of modules and of one layer with as many nodes, means and
@@ -32,7 +33,7 @@ of times it takes the last run of each measure and number of nodes.
     python scale.py --data DIR --measures gpu --device cuda
     python scale.py --measures solves --n-nodes 10000
     python scale.py --data DIR --n-nodes 60 120 --module-size 20 --repeats 1 \
---least-seconds 0 --max-iter 1 --seeds 1 --epochs 1 2 --epoch-rows 500
+--least-seconds 0 --max-iter 1 --seeds 1 --most-epochs 2 --epoch-rows 500
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--most-nodes-dense-solve", type=int, default=6000, help="in solves")
     add("--most-nodes-dense", type=int, default=3000, help="in step")
     add("--data-set", default="codon_usage_5kingdoms", help="of the steps")
-    add("--epochs", nargs=2, type=int, default=[1, 5], metavar=("FEW", "MANY"))
+    add("--most-epochs", type=int, default=20, help="of 15 steps, to time steps")
     threads = list(range(1, 1 + max(2, os.cpu_count() or 1)))
     add("--n-jobs", nargs="+", type=int, default=threads, help="of speedup")
     add("--epoch-rows", type=int, default=13_000)
