@@ -24,8 +24,9 @@ error        Test errors of modules and of one layer with as many nodes, means a
 facebook     The same on sparse features of pages (fig. 16A), which aren't scaled.
 gpu          Solves and steps of modules on `--device`; without one it is passed over.
 
-Errors that the CSV file has are not measured again. The report is of the whole file;
-of times it takes the last run of each measure and number of nodes.
+Errors that the CSV file has are not measured again: other settings need another file.
+The report is of the whole file; of times it takes the last run of each measure and
+number of nodes.
 
     python scale.py --measures solves module-size
     python scale.py --data DIR --measures step speedup epoch
