@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
@@ -22,8 +23,10 @@ from sknm.training.monitor import Monitor
 from sknm.training.net import NonFiniteLoss, TrainingNet
 from sknm.training.network import Network
 from sknm.training.recipe import choose_batch_size, choose_max_iter
+from sknm.training.rows import Rows
 from sknm.validation import (
     Samples,
+    as_rows,
     check_weights,
     draw_seed,
     leave_out_unweighted,
@@ -46,6 +49,12 @@ class GraphEstimator(SharedParameters, BaseEstimator):
 
     _remedy: ClassVar[str] = "Scale the features."
     """What to do about node values that are not found."""
+
+    def __sklearn_tags__(self) -> Tags:
+        """Tell scikit-learn that X may be sparse."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     @abstractmethod
     def _make_network(
@@ -97,7 +106,7 @@ class GraphEstimator(SharedParameters, BaseEstimator):
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
         return None
 
-    def _weights(self, sample_weight: Any, X: np.ndarray, y: Any) -> np.ndarray | None:
+    def _weights(self, sample_weight: Any, X: Any, y: Any) -> np.ndarray | None:
         return check_weights(sample_weight, X)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -114,13 +123,14 @@ class GraphEstimator(SharedParameters, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data; float32 stays float32, anything else becomes float64.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
-        X_val : array-like of shape (n_validation, n_features), default=None
+        X_val : {array-like, sparse matrix} of shape (n_validation, n_features), \
+default=None
             Validation data, whose score is recorded after each epoch and, with
             `early_stopping`, decides when to stop.
         y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), \
@@ -164,12 +174,11 @@ default=None
         choose_device(self.device)
         X, y = self._validate_pair(X, y, reset=first)
         weights = self._weights(sample_weight, X, y)
-        X, y, weights = leave_out_unweighted(X, y, weights)
+        rows = as_rows(X, X.dtype if first else self.input_weights_.dtype)
+        rows, y, weights = leave_out_unweighted(rows, y, weights)
         if first:
             self._encode(y, weights)
-        else:
-            X = X.astype(self.input_weights_.dtype, copy=False)
-        return weighted_samples(X, self._transform(y), weights)
+        return weighted_samples(rows, self._transform(y), weights)
 
     def _take_in_validation(
         self, X_val: Any, y_val: Any, dtype: np.dtype
@@ -182,18 +191,19 @@ default=None
             return None
         try:
             X, y = self._validate_pair(X_val, y_val, reset=False)
-            return weighted_samples(X.astype(dtype, copy=False), self._transform(y))
+            return weighted_samples(as_rows(X, dtype), self._transform(y))
         except ValueError as error:
             raise ValueError(
                 f"X_val and y_val can't be used for validation: {error}"
             ) from error
 
-    def _validate_pair(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
+    def _validate_pair(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         return validate_data(
             self,
             X,
             y,
             reset=reset,
+            accept_sparse="csr",
             dtype=(np.float64, np.float32),
             order="C",
             **self._target_rules(),
@@ -281,7 +291,7 @@ default=None
     def _scorer(self, validation: Samples | None) -> Callable[[], float] | None:
         if validation is None:
             return None
-        network, X = self.net_.module_, validation.table(self.device_).X
+        network, X = self.net_.module_, validation.X.move(self.device_)
 
         def score() -> float:
             network.eval()
@@ -301,7 +311,8 @@ default=None
         net.callbacks_ = []
         self._set_weights(network)
         self._set_curves(net, monitor)
-        _, stats = compute(network, samples.X[:STATS_ROWS], n_jobs=self.n_jobs)
+        seen = samples.X.keep(np.arange(min(len(samples), STATS_ROWS)))
+        _, stats = compute(network, seen, n_jobs=self.n_jobs)
         self.solver_stats_ = stats.as_dict()
         stats.warn(self._remedy)
 
@@ -320,9 +331,17 @@ default=None
 
     # What predictions are made of.
 
-    def _check_X(self, X: Any) -> np.ndarray:
+    def _check_X(self, X: Any) -> Rows:
         dtype = self.input_weights_.dtype
-        return validate_data(self, X, reset=False, dtype=dtype, order="C")
+        X = validate_data(
+            self,
+            X,
+            reset=False,
+            accept_sparse="csr",
+            dtype=(dtype, np.float64, np.float32),
+            order="C",
+        )
+        return as_rows(X, dtype)
 
     def _node_values(self, X: Any, return_stats: bool) -> Any:
         """Find node values, and tell how well."""

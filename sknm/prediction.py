@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sknm.graph.problem import Solution
 from sknm.training.network import Network
-from sknm.validation import to_tensor
+from sknm.training.rows import Rows
 
 
 @dataclass
@@ -74,7 +74,7 @@ class SolveStats:
 @torch.inference_mode()
 def compute(
     network: Network,
-    X: np.ndarray | Tensor,
+    X: Rows,
     read: Callable[[Tensor], Tensor] | None = None,
     n_jobs: int | None = None,
 ) -> tuple[np.ndarray, SolveStats]:
@@ -84,7 +84,7 @@ def compute(
     ----------
     network : Network
         A network in evaluation mode.
-    X : ndarray or Tensor of shape (n_samples, n_features)
+    X : Rows
         Checked data.
     read : callable, optional
         Makes outputs from node values.
@@ -99,11 +99,10 @@ def compute(
         How well they were found.
     """
     stats, parts = SolveStats(), []
-    rows = X if isinstance(X, Tensor) else to_tensor(X, "cpu")
     prepared = network.prepare()
     with network.at_work(n_jobs):
-        for chunk in rows.split(network.chunk_rows):
-            solution = network.solve(chunk.to(network.device), prepared)
+        for chunk in X.split(network.chunk_rows, network.device):
+            solution = network.solve(chunk, prepared)
             stats.add(solution)
             values = solution.value if read is None else read(solution.value)
             parts.append(values.cpu().numpy())

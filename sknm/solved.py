@@ -18,7 +18,7 @@ from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
 from sknm.graph.solvers import SOLVERS
 from sknm.training.network import GraphNetwork, Weights
-from sknm.validation import Samples, to_numpy, to_tensor
+from sknm.validation import Samples, to_numpy
 
 TRAINING_TOLERANCE = 0.1
 """Relative tolerance of the solves of training steps: the noise of the gradient between
@@ -70,7 +70,7 @@ class SolvedGraph:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
         return_stats : bool, default=False
             Whether to say how well the values were found, too.
@@ -122,12 +122,12 @@ class SolvedGraph:
     def _draw_weights(self, samples: Samples, generator: torch.Generator) -> Weights:
         drawn = Weights.draw(
             self._draw_node_weights,
-            (samples.X.shape[1], self._n_inlets()),
+            (samples.X.n_features, self._n_inlets()),
             (self._n_outlets(), self._n_outputs()),
             self._input_gain,
             generator,
         )
-        return drawn.to(to_tensor(samples.X[:0], "cpu").dtype)
+        return drawn.to(samples.X.torch_dtype)
 
     def _training_options(self, dtype: np.dtype, noisy: bool) -> SolverOptions:
         """Loose in steps of noisy gradients, else tight: weights act like repetition.

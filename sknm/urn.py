@@ -29,7 +29,8 @@ from sknm.plasticity.locality import Locality
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.monitor import Monitor
 from sknm.training.recursive import RecursiveNetwork
-from sknm.validation import Samples, to_numpy, to_tensor
+from sknm.training.rows import to_tensor
+from sknm.validation import Samples, to_numpy
 
 PARAMETERS = """
 n_nodes : int, default=400
@@ -152,7 +153,7 @@ class URNMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
 
         Returns
@@ -163,11 +164,11 @@ class URNMixin:
         """
         check_is_fitted(self)
         network = self.net_.module_
-        rows = to_tensor(self._check_X(X), network.device)
+        rows = self._check_X(X)
         shape = len(rows), network.plan.n_steps + 1, len(self.node_biases_)
         values = np.zeros(shape, dtype=self.node_biases_.dtype)
         with torch.inference_mode():
-            chunks = rows.split(network.chunk_rows)
+            chunks = rows.split(network.chunk_rows, network.device)
             parts = [to_numpy(network.states(chunk)) for chunk in chunks]
         values[:, :, network.plan.neurons] = np.concatenate(parts)
         return values
@@ -198,10 +199,10 @@ class URNMixin:
     def _make_network(
         self, samples: Samples, batch_size: int, generator: torch.Generator
     ) -> RecursiveNetwork:
-        d, n = samples.X.shape[1], self._n_neurons(samples)
+        d, n = samples.X.n_features, self._n_neurons(samples)
         W = torch.randn(n, n, generator=generator) * (2 / n) ** 0.5
         W[:d] *= (n / d) ** 0.5
-        dtype = to_tensor(samples.X[:0], "cpu").dtype
+        dtype = samples.X.torch_dtype
         return RecursiveNetwork(
             W.to(dtype),
             torch.zeros(n, dtype=dtype),
@@ -212,14 +213,14 @@ class URNMixin:
         )
 
     def _n_neurons(self, samples: Samples) -> int:
-        return samples.X.shape[1] + self.n_nodes + self._n_outputs()
+        return samples.X.n_features + self.n_nodes + self._n_outputs()
 
     def _make_organiser(self, generator: torch.Generator) -> DyingNeurons:
         d, o = self.n_features_in_, self._n_outputs()
         plan = Recursion.whole(d + self.n_nodes + o, d, o, self.n_steps)
         locality = None
         if self.feature_positions is not None:
-            positions = to_tensor(self._feature_positions(), "cpu")
+            positions = to_tensor(self._feature_positions())
             locality = Locality(
                 positions, self.n_nodes + o, self.alpha_locality, generator
             )

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
+from scipy import sparse
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
 from sknm.training.net import Table
+from sknm.training.rows import Rows, to_tensor
 
 
 @dataclass(frozen=True)
 class Samples:
     """Checked rows: X (n, d), encoded targets, weights with mean 1 or None."""
 
-    X: np.ndarray
+    X: Rows
     y: np.ndarray
     weights: np.ndarray | None = None
 
@@ -27,12 +28,12 @@ class Samples:
         return len(self.X)
 
     def table(self, device: str) -> Table:
-        """Return the rows as tensors.
+        """Return the rows as what a net trains on.
 
         Parameters
         ----------
         device : str
-            Where the tensors are to be.
+            Where the net is.
 
         Returns
         -------
@@ -40,7 +41,7 @@ class Samples:
             The rows.
         """
         weights = None if self.weights is None else to_tensor(self.weights, device)
-        return Table(to_tensor(self.X, device), to_tensor(self.y, device), weights)
+        return Table(self.X.move(device), to_tensor(self.y, device), weights)
 
     def take(self, rows: np.ndarray) -> Samples:
         """Return some of the rows.
@@ -56,7 +57,7 @@ class Samples:
             These rows.
         """
         weights = None if self.weights is None else self.weights[rows]
-        return Samples(self.X[rows], self.y[rows], weights)
+        return Samples(self.X.keep(rows), self.y[rows], weights)
 
     def set_aside(
         self, share: float, seed: int, strata: np.ndarray | None
@@ -100,14 +101,43 @@ class Samples:
         return self.take(kept), self.take(held)
 
 
+def as_rows(X: Any, dtype: np.dtype) -> Rows:
+    """Make rows of checked data, in the precision of a fitted network.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (n_samples, n_features)
+        Checked data.
+    dtype : dtype
+        Precision of the rows.
+
+    Returns
+    -------
+    Rows
+        Batches are converted, not the whole.
+
+    Raises
+    ------
+    ValueError
+        If a value is infinite in that precision.
+    """
+    values = X.data if sparse.issparse(X) else X
+    limit, size = np.finfo(dtype).max, np.finfo(X.dtype).max
+    if size > limit and max(values.max(initial=0), -values.min(initial=0)) > limit:
+        raise ValueError(
+            f"Input X contains infinity or a value too large for {np.dtype(dtype)!r}."
+        )
+    return Rows(X, dtype)
+
+
 def leave_out_unweighted(
-    X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    X: Rows, y: np.ndarray, weights: np.ndarray | None
+) -> tuple[Rows, np.ndarray, np.ndarray | None]:
     """Leave out the rows of weight zero: to give a row none is to leave it out.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : Rows
         Checked data.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Checked targets.
@@ -116,7 +146,7 @@ def leave_out_unweighted(
 
     Returns
     -------
-    X : ndarray of shape (n_kept, n_features)
+    X : Rows
         Data of the rows that count.
     y : ndarray of shape (n_kept,) or (n_kept, n_outputs)
         Their targets.
@@ -130,24 +160,24 @@ def leave_out_unweighted(
     """
     if weights is None or weights.all():
         return X, y, weights
-    kept = weights > 0
-    if not kept.any():
+    kept = np.flatnonzero(weights)
+    if not len(kept):
         raise ValueError(
             "Sample weights must contain at least one non-zero number; give some row "
             "a positive sample_weight (and its class a positive class_weight), or "
             "leave sample_weight out."
         )
-    return X[kept], y[kept], weights[kept]
+    return X.keep(kept), y[kept], weights[kept]
 
 
 def weighted_samples(
-    X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
+    X: Rows, y: np.ndarray, weights: np.ndarray | None = None
 ) -> Samples:
     """Make rows with weights of mean 1, in the precision of `X`.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : Rows
         Checked data.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Encoded targets.
@@ -166,14 +196,14 @@ def weighted_samples(
     return Samples(X, y, (weights / weights.mean()).astype(X.dtype))
 
 
-def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
+def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     """Check the weights of the rows of `X`.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_samples,) or None
         What the user gave.
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or sparse matrix of shape (n_samples, n_features)
         The rows.
 
     Returns
@@ -211,26 +241,6 @@ def draw_seed(random_state: Any) -> int:
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-def to_tensor(array: np.ndarray, device: str | torch.device) -> Tensor:
-    """Put an array on a device, without a copy where torch can do without one.
-
-    Parameters
-    ----------
-    array : ndarray
-        What to put there.
-    device : str or torch.device
-        Where.
-
-    Returns
-    -------
-    Tensor
-        May share the array's memory.
-    """
-    if not array.flags.writeable:  # torch would warn: it can't protect the memory
-        array = array.copy()
-    return torch.as_tensor(array, device=device)
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:

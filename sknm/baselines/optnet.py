@@ -126,7 +126,7 @@ class OptNetMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
         return_stats : bool, default=False
             Whether to say how well the values were found, too.
@@ -160,7 +160,7 @@ class OptNetMixin:
     def _make_network(
         self, samples: Samples, batch_size: int, generator: torch.Generator
     ) -> QuadraticNetwork:
-        d, n, c = samples.X.shape[1], self.n_nodes, self._n_outputs()
+        d, n, c = samples.X.n_features, self.n_nodes, self._n_outputs()
         return QuadraticNetwork(
             Weights.draw(self._draw_factor, (d, n), (n, c), 0.5, generator),
             -_near_identity(n, self._n_constraints(), 0.3, generator),

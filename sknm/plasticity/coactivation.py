@@ -191,10 +191,9 @@ class EvolvingGraph(FixedGraph):
         network.eval()
         found = Coactivation(network.n_nodes)
         with torch.inference_mode():
-            for rows in torch.arange(len(table)).split(CHUNK_ROWS):
-                chunk = slice(int(rows[0]), int(rows[-1]) + 1)
-                weights = None if table.weights is None else table.weights[chunk]
-                found.add(network.solve(table.X[chunk]).value, weights)
+            for start in range(0, len(table), CHUNK_ROWS):
+                chunk = table.take(slice(start, start + CHUNK_ROWS))
+                found.add(network.solve(chunk.X).value, chunk.weights)
         network.train(was_training)
         return found
 

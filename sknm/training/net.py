@@ -17,10 +17,7 @@ from sknm.graph.blocks import ModuleWeights
 from sknm.training.network import Network
 from sknm.training.optimizers import change_moments, replace_params
 from sknm.training.recipe import Constant, step_scale
-
-SHUFFLED_BATCHES = 32
-"""Batches that are taken from the table at a time: one by one takes longer, all at once
-needs a second table."""
+from sknm.training.rows import Inputs, Rows
 
 FINITE_CHECK_INTERVAL = 16
 """Steps between two looks at whether the loss is finite."""
@@ -35,12 +32,12 @@ class StopTraining(Exception):
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows to train on or to validate with, as tensors on one device.
+class Batch:
+    """Rows of one training step, on the network's device.
 
     Attributes
     ----------
-    X : Tensor of shape (n_samples, n_features)
+    X : Tensor or SparseBatch of shape (n_samples, n_features)
         Inputs.
     y : Tensor of shape (n_samples,) or (n_samples, n_outputs)
         Class codes or scaled targets.
@@ -48,26 +45,43 @@ class Table:
         Sample weights with mean 1.
     """
 
-    X: Tensor
+    X: Inputs
     y: Tensor
     weights: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.X)
+        return len(self.y)
 
-    def take(self, rows: Tensor) -> Table:
-        """Return some of the rows."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Table(self.X.index_select(0, rows), self.y[rows], weights)
 
-    def split(self, sizes: list[int]) -> Iterator[Table]:
-        """Parts of the given numbers of rows, which share the memory."""
-        weights = [None] * len(sizes)
-        if self.weights is not None:
-            weights = self.weights.split(sizes)
-        parts = zip(self.X.split(sizes), self.y.split(sizes), weights, strict=True)
-        for part in parts:
-            yield Table(*part)
+@dataclass(frozen=True)
+class Table:
+    """Rows to train on.
+
+    Attributes
+    ----------
+    X : Rows
+        Inputs, wherever they are.
+    y : Tensor of shape (n_samples,) or (n_samples, n_outputs)
+        Class codes or scaled targets, on the network's device.
+    weights : Tensor of shape (n_samples,) or None
+        Sample weights with mean 1, on the same device.
+    """
+
+    X: Rows
+    y: Tensor
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: Tensor | slice) -> Batch:
+        """Make a batch of some of the rows."""
+        X = self.X.take(rows, self.y.device)
+        if isinstance(rows, Tensor):
+            rows = rows.to(self.y.device)
+        return Batch(
+            X, self.y[rows], None if self.weights is None else self.weights[rows]
+        )
 
 
 class Batches:
@@ -93,20 +107,13 @@ class Batches:
     def __len__(self) -> int:
         return self.n_batches
 
-    def __iter__(self) -> Iterator[Table]:
+    def __iter__(self) -> Iterator[Batch]:
         if self.n_batches == 1:
-            yield self.table
+            yield self.table.take(slice(None))
             return
         order = torch.randperm(len(self.table), generator=self.generator)
-        order = order.to(self.table.X.device)
-        size, longer = divmod(len(self.table), self.n_batches)
-        sizes = [size + (k < longer) for k in range(self.n_batches)]
-        start = 0
-        for k in range(0, self.n_batches, SHUFFLED_BATCHES):
-            group = sizes[k : k + SHUFFLED_BATCHES]
-            shuffled = self.table.take(order[start : start + sum(group)])
-            yield from shuffled.split(group)
-            start += sum(group)
+        for rows in order.to(self.table.X.device).tensor_split(self.n_batches):
+            yield self.table.take(rows)
 
 
 class TrainingNet(NeuralNet):
@@ -176,7 +183,7 @@ class TrainingNet(NeuralNet):
         self._check_finite(total)
         self.history.record(f"{prefix}_loss", total.item())
 
-    def train_step(self, batch: Table, **fit_params: Any) -> dict[str, Any]:
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """One step of the optimiser, and what the organiser makes of it."""
         network = self.module_
         step_size = self._set_step_sizes()
@@ -210,7 +217,7 @@ class TrainingNet(NeuralNet):
         rearrange = None if former is None else partial(modules.rearrange, former)
         replace_params(self.optimizer_, "node_weights", modules.values, rearrange)
 
-    def train_step_single(self, batch: Table, **fit_params: Any) -> dict[str, Any]:
+    def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Loss and gradients of one batch."""
         network = self.module_
         outputs = network(batch.X)
@@ -255,7 +262,7 @@ class TrainingNet(NeuralNet):
     def has_finite_loss(self, table: Table) -> bool:
         """Whether the loss of the first batch of the table is a finite number."""
         network, n_rows = self.module_.eval(), min(self.batch_size, len(table))
-        batch = table.take(torch.arange(n_rows, device=table.X.device))
+        batch = table.take(slice(n_rows))
         with torch.no_grad():
             loss = self.criterion_(network(batch.X), batch.y, batch.weights)
         return math.isfinite(loss.item())

@@ -31,6 +31,7 @@ from sknm.graph.parallel import (
 )
 from sknm.graph.plan import Plan
 from sknm.graph.problem import Solution, SolverOptions
+from sknm.training.rows import Inputs, SparseBatch
 
 CHUNK_ELEMENTS = 2**18
 """Node values that are computed at a time: they should stay in the cache."""
@@ -153,7 +154,7 @@ class Network(nn.Module):
         return self.node_biases.device
 
     @abstractmethod
-    def solve(self, X: Tensor, prepared: Any = None) -> Solution:
+    def solve(self, X: Inputs, prepared: Any = None) -> Solution:
         """Node values of a batch of inputs, and how well they were found."""
 
     @abstractmethod
@@ -267,7 +268,7 @@ class GraphNetwork(Network):
             finally:
                 self._is_at_work, self.workers = False, Workers()
 
-    def forward(self, X: Tensor) -> Tensor:
+    def forward(self, X: Inputs) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
         if not self.training:
             return self.read(self.solve(X).value)
@@ -289,13 +290,15 @@ class GraphNetwork(Network):
         """Read outputs from node values: ``zV + c``."""
         return self._read(z.t(), self.output_weights).t()
 
-    def _enter(self, X: Tensor) -> Tensor:
+    def _enter(self, X: Inputs) -> Tensor:
         # Transposed, since the solvers want the samples in the last dimension.
-        U, biases = self.input_weights.t(), self.node_biases[:, None]
-        if len(U) == self.n_nodes:
-            return torch.addmm(biases, U, X.t())
-        a = torch.addmm(biases[: len(U)], U, X.t())
-        return torch.cat([a, biases[len(U) :].expand(-1, len(X))])
+        U, biases = self.input_weights, self.node_biases[:, None]
+        inlets, others = biases[: U.shape[1]], biases[U.shape[1] :]
+        if isinstance(X, SparseBatch):
+            a = X.times(U).t().contiguous() + inlets
+        else:
+            a = torch.addmm(inlets, U.t(), X.t())
+        return torch.cat([a, others.expand(-1, len(X))]) if len(others) else a
 
     def _read(self, z: Tensor, V: Tensor) -> Tensor:
         # Transposed, as the node values are: with few outputs several times faster.
@@ -315,7 +318,7 @@ class GraphNetwork(Network):
         self.plan = Plan(self.plan.topology, self.node_weights, self.plan.is_sparse)
         return self
 
-    def solve(self, X: Tensor, prepared: Prepared | None = None) -> Solution:
+    def solve(self, X: Inputs, prepared: Prepared | None = None) -> Solution:
         """Node values of a batch of inputs, and how well they were found.
 
         `prepared` is shared by several solves with the same weights.
@@ -345,7 +348,7 @@ class _TrainingPass(torch.autograd.Function):
         b: Tensor,
         V: Tensor,
         c: Tensor,
-        X: Tensor,
+        X: Inputs,
         network: GraphNetwork,
         factors: Tensor | None,
     ) -> Tensor:
@@ -358,15 +361,16 @@ class _TrainingPass(torch.autograd.Function):
         )
         z = passage.run(network._enter(X), W)
         V = V if factors is None else V * factors
-        ctx.save_for_backward(W, V, X)
-        ctx.passage, ctx.gradient, ctx.factors = passage, network.gradient, factors
-        ctx.n_inlets, ctx.memory = U.shape[1], network.memory
+        ctx.save_for_backward(W, V)
+        ctx.X, ctx.passage, ctx.memory = X, passage, network.memory
+        ctx.gradient, ctx.factors = network.gradient, factors
+        ctx.n_inlets = U.shape[1]
         return network._read(z, V).t()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        W, V, X = ctx.saved_tensors
+        W, V = ctx.saved_tensors
         forward: Passage = ctx.passage
         z = forward.found.value
         dV = z[-len(V) :] @ grad
@@ -375,14 +379,21 @@ class _TrainingPass(torch.autograd.Function):
         entering = V @ grad.t()
         if len(V) < len(z):  # the first nodes are not read
             entering = torch.cat(
-                [entering.new_zeros(len(z) - len(V), len(X)), entering]
+                [entering.new_zeros(len(z) - len(V), len(grad)), entering]
             )
         adjoint = forward.turn_round()
         delta = adjoint.run(entering, W.t())
-        dU = (delta[: ctx.n_inlets] @ X).t()
+        dU = _input_gradient(delta[: ctx.n_inlets], ctx.X)
         dW, ctx.memory.flow = None, Flow(z, delta)
         if isinstance(ctx.gradient, ModuleWeights):
             ctx.gradient.take_gradient(z, delta)
         else:
             dW = weight_gradient(forward, adjoint, ctx.gradient)
         return dU, dW, delta.sum(1), dV, grad.sum(0), None, None, None
+
+
+def _input_gradient(delta: Tensor, X: Inputs) -> Tensor:
+    """``dU = Xᵀδ``, given δ of shape (n_inlets, n_samples)."""
+    if isinstance(X, SparseBatch):
+        return X.transposed_times(delta.t())
+    return (delta @ X).t()

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from sknm.graph.problem import Solution
 from sknm.graph.qp import Programme, solve_programmes
 from sknm.training.network import Network, Weights
+from sknm.training.rows import Inputs
 
 RIDGE = 0.1
 """``ε``, the least eigenvalue of ``Q = LLᵀ + εI``."""
@@ -58,7 +59,7 @@ class QuadraticNetwork(Network):
         self.feasible_point = nn.Parameter(torch.zeros(n_nodes, dtype=torch.float64))
         self.constraint_slack = nn.Parameter(slack.double())
 
-    def forward(self, X: Tensor) -> Tensor:
+    def forward(self, X: Inputs) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
         z = self.solve(X).value
         if self.training and self.dropout > 0:
@@ -76,9 +77,10 @@ class QuadraticNetwork(Network):
         h = self.feasible_point @ K + F.softplus(self.constraint_slack)
         return Programme(torch.addmm(RIDGE * eye, L, L.mT), K.mT, h)
 
-    def solve(self, X: Tensor, prepared: Programme | None = None) -> Solution:
+    def solve(self, X: Inputs, prepared: Programme | None = None) -> Solution:
         """Node values of a batch of inputs, and how well they were found."""
-        u = torch.addmm(self.node_biases, X.double(), self.input_weights)
+        X = X.to_dense().double()
+        u = torch.addmm(self.node_biases, X, self.input_weights)
         programme = self.prepare() if prepared is None else prepared
         return solve_programmes(self.sigma.value(u), programme, self.solver)
 

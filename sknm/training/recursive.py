@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sknm.graph.problem import Solution
 from sknm.graph.recursion import Recursion, recur
 from sknm.training.network import Network
+from sknm.training.rows import Inputs
 
 
 class RecursiveNetwork(Network):
@@ -62,7 +63,7 @@ class RecursiveNetwork(Network):
         self.register_buffer("activity", None, persistent=False)
         self.forget_activity()
 
-    def forward(self, X: Tensor) -> Tensor:
+    def forward(self, X: Inputs) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
         if not self.training:
             return self.solve(X).value
@@ -71,7 +72,7 @@ class RecursiveNetwork(Network):
         if self.dropout > 0:
             factors = self._dropout_factors(plan.hidden.stop - plan.hidden.start)
         outputs, self._row_activity, activity = recur(
-            X,
+            X.to_dense(),
             self.node_weights,
             self.node_biases,
             plan.n_outputs,
@@ -93,11 +94,11 @@ class RecursiveNetwork(Network):
         return self.alpha_activity * mean
 
     def solve(
-        self, X: Tensor, prepared: list[tuple[Tensor, Tensor]] | None = None
+        self, X: Inputs, prepared: list[tuple[Tensor, Tensor]] | None = None
     ) -> Solution:
         """Compute outputs of a batch of inputs; I steps are always enough."""
         steps = self.prepare() if prepared is None else prepared
-        outputs = self.plan.run(X, steps, self.sigma)
+        outputs = self.plan.run(X.to_dense(), steps, self.sigma)
         converged = torch.ones(len(X), dtype=torch.bool, device=X.device)
         return Solution(outputs, converged, self.plan.n_steps, 0.0)
 
@@ -109,10 +110,11 @@ class RecursiveNetwork(Network):
         """Take out weights and biases of each step."""
         return self.plan.steps(self.node_weights, self.node_biases)
 
-    def states(self, X: Tensor) -> Tensor:
+    def states(self, X: Inputs) -> Tensor:
         """Values of all neurons after each step, (n_samples, n_steps + 1, n_alive)."""
-        N = X.new_zeros(len(X), self.plan.n_steps + 1, self.n_nodes)
-        N[:, 0, : self.plan.n_inputs] = X
+        shape = len(X), self.plan.n_steps + 1, self.n_nodes
+        N = self.node_biases.new_zeros(shape)
+        N[:, 0, : self.plan.n_inputs] = X.to_dense()
         for t in range(self.plan.n_steps):
             u = torch.addmm(self.node_biases, N[:, t], self.node_weights)
             N[:, t + 1] = self.sigma.value(u)

@@ -15,6 +15,7 @@ from sknm.plasticity.fixed import draw_edges
 from sknm.training.net import Table
 from sknm.training.network import GraphNetwork, Weights
 from sknm.training.optimizers import AdamW
+from sknm.training.rows import Rows
 
 N_NODES = 5
 TRIANGLE = Topology.triangular(N_NODES)
@@ -346,14 +347,14 @@ def network():
 @pytest.fixture
 def table():
     rng = np.random.default_rng(0)
-    X = torch.from_numpy(rng.normal(size=(20, 3)))
+    X = Rows(rng.normal(size=(20, 3)))
     return Table(X, torch.zeros(20), torch.from_numpy(rng.uniform(0.1, 2, 20)))
 
 
 def activity(network, table):
     """Whether each node is active on each row, in one solve."""
     with torch.no_grad():
-        return network.solve(table.X).value.numpy() > 0
+        return network.solve(table.take(slice(None)).X).value.numpy() > 0
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 7, 20, 1000])
