@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from sknm import NeuralModuleClassifier, NeuralModuleRegressor
@@ -58,14 +57,6 @@ def test_missing_and_infinite_targets_are_refused(estimator, value):
     y = Y.astype(float)
     y[5] = value
     refuses(make(estimator), r"Input y contains (NaN|infinity)", X, y)
-
-
-@BOTH
-@METHODS
-@pytest.mark.parametrize("container", [sparse.csr_array, sparse.coo_matrix])
-def test_sparse_features_are_refused_with_the_remedy(estimator, method, container):
-    message = r"Sparse data was passed.*dense data is required.*toarray\(\)"
-    refuses(make(estimator), message, container(X), Y, error=TypeError, method=method)
 
 
 @BOTH
@@ -150,25 +141,6 @@ def test_validation_data_come_in_pairs(estimator, given):
 )
 def test_broken_validation_data_are_called_so(estimator, X_val, y_val, message):
     refuses(make(estimator), f"(?s){message}", X, Y, X_val=X_val, y_val=y_val)
-
-
-@BOTH
-def test_sparse_validation_data_are_refused(estimator):
-    data = {"X_val": sparse.csr_array(X), "y_val": Y}
-    refuses(make(estimator), "Sparse data was passed", X, Y, error=TypeError, **data)
-
-
-def test_unknown_labels_among_validation_data_are_named():
-    message = (
-        r"X_val and y_val can't .* y has labels \[7 8\] that the fit did not know; "
-        r"it knows \[0 1\]"
-    )
-    refuses(make(), message, X, Y, X_val=X[:3], y_val=[0, 7, 8])
-
-
-def test_validation_targets_of_another_width_are_named():
-    message = r"X_val and y_val can't .* y has 2 columns, but the fit knew 1"
-    refuses(make(NeuralModuleRegressor), message, X, Y, X_val=X, y_val=X[:, :2])
 
 
 @BOTH

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from sknm.graph.problem import Solution
 from sknm.graph.qp import Programme, solve_programmes
 from sknm.training.network import Network, Weights
-from sknm.training.rows import Inputs
+from sknm.training.rows import Inputs, SparseBatch
 
 RIDGE = 0.1
 """``ε``, the least eigenvalue of ``Q = LLᵀ + εI``."""
@@ -79,8 +79,11 @@ class QuadraticNetwork(Network):
 
     def solve(self, X: Inputs, prepared: Programme | None = None) -> Solution:
         """Node values of a batch of inputs, and how well they were found."""
-        X = X.to_dense().double()
-        u = torch.addmm(self.node_biases, X, self.input_weights)
+        X = X.to(self.device, torch.float64)
+        if isinstance(X, SparseBatch):
+            u = X.times(self.input_weights) + self.node_biases
+        else:
+            u = torch.addmm(self.node_biases, X, self.input_weights)
         programme = self.prepare() if prepared is None else prepared
         return solve_programmes(self.sigma.value(u), programme, self.solver)
 

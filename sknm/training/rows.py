@@ -17,6 +17,9 @@ from torch.nn.functional import embedding_bag
 DENSE_SHARE = 0.1
 """Share of non-zeros above which batches of a sparse matrix are multiplied as dense."""
 
+CHUNK_INPUTS = 2**21
+"""Inputs that are copied at a time, if they have to be."""
+
 
 @dataclass(frozen=True)
 class SparseBatch:
@@ -52,7 +55,7 @@ class SparseBatch:
         return self.values.device
 
     def to(self, device: torch.device, dtype: torch.dtype) -> SparseBatch | Tensor:
-        """Bring the batch to a device; dense if it is of a kind without the products.
+        """Bring the batch to a device; an accelerator multiplies it as a dense one.
 
         Parameters
         ----------
@@ -66,12 +69,9 @@ class SparseBatch:
         SparseBatch or Tensor
             The same rows.
         """
-        values = self.values.to(dtype)
-        if device == values.device:
-            return SparseBatch(self.starts, self.columns, values, self.n_features)
-        starts, columns = self.starts.to(device), self.columns.to(device)
-        batch = SparseBatch(starts, columns, values.to(device), self.n_features)
-        return batch if device.type in ("cpu", "cuda") else batch.to_dense()
+        parts = self.starts, self.columns, self.values.to(dtype)
+        moved = SparseBatch(*(part.to(device) for part in parts), self.n_features)
+        return moved if device.type == "cpu" else moved.to_dense()
 
     def times(self, U: Tensor) -> Tensor:
         """``XU``, of shape (n_samples, n_nodes)."""
@@ -123,26 +123,32 @@ class Rows:
         Checked data.
     dtype : dtype, default=None
         Precision of the batches; None is that of `X`.
+
+    Attributes
+    ----------
+    n_features : int
+        Number of columns.
+    dtype : dtype
+        Precision of the batches.
+    torch_dtype : torch.dtype
+        The same in torch's words.
+    is_sparse : bool
+        Whether `X` is.
     """
 
     def __init__(self, X: Any, dtype: np.dtype | None = None) -> None:
         self.n_features: int = X.shape[1]
         self.dtype = np.dtype(X.dtype if dtype is None else dtype)
+        self.torch_dtype = torch.from_numpy(np.empty(0, self.dtype)).dtype
         self.is_sparse = sparse.issparse(X)
         self._stays = self.is_sparse or is_memory_mapped(X)
         self._X = X if self.is_sparse else to_tensor(X)
         self._numbers: Tensor | None = None
-        self._is_scarce = self.is_sparse and X.nnz <= DENSE_SHARE * np.prod(
-            X.shape, dtype=float
-        )
+        if self.is_sparse:
+            self._is_scarce = X.nnz <= DENSE_SHARE * X.shape[0] * X.shape[1]
 
     def __len__(self) -> int:
         return self._X.shape[0] if self._numbers is None else len(self._numbers)
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """Precision of the batches, in torch's words."""
-        return torch.from_numpy(np.empty(0, self.dtype)).dtype
 
     @property
     def device(self) -> torch.device:
@@ -225,6 +231,7 @@ class Rows:
         Tensor or SparseBatch
             The next rows.
         """
+        size = min(size, max(128, CHUNK_INPUTS // self.n_features))
         for start in range(0, len(self), size):
             yield self.take(slice(start, start + size), device)
 
