@@ -17,7 +17,7 @@ from sknm.graph.blocks import ModuleWeights
 from sknm.training.network import Network
 from sknm.training.optimizers import change_moments, replace_params
 from sknm.training.recipe import Constant, step_scale
-from sknm.training.rows import Inputs, Rows
+from sknm.training.rows import Inputs, Rows, pick
 
 FINITE_CHECK_INTERVAL = 16
 """Steps between two looks at whether the loss is finite."""
@@ -79,9 +79,8 @@ class Table:
         X = self.X.take(rows, self.y.device)
         if isinstance(rows, Tensor):
             rows = rows.to(self.y.device)
-        return Batch(
-            X, self.y[rows], None if self.weights is None else self.weights[rows]
-        )
+        weights = None if self.weights is None else pick(self.weights, rows)
+        return Batch(X, pick(self.y, rows), weights)
 
 
 class Batches:

@@ -212,9 +212,7 @@ class Rows:
             numbers = self._numbers[numbers]
         if self.is_sparse:
             return self._take_sparse(numbers).to(device, self.torch_dtype)
-        is_slice = isinstance(numbers, slice)
-        batch = self._X[numbers] if is_slice else self._X.index_select(0, numbers)
-        return batch.to(device, self.torch_dtype)
+        return pick(self._X, numbers).to(device, self.torch_dtype)
 
     def split(self, size: int, device: torch.device) -> Iterator[Inputs]:
         """Batches of all rows in their order.
@@ -244,6 +242,11 @@ class Rows:
         other = object.__new__(Rows)
         vars(other).update(vars(self) | {"_X": X, "_numbers": numbers})
         return other
+
+
+def pick(tensor: Tensor, rows: Tensor | slice) -> Tensor:
+    """Return some rows of a tensor; by number, faster than torch's brackets do."""
+    return tensor[rows] if isinstance(rows, slice) else tensor.index_select(0, rows)
 
 
 def is_memory_mapped(array: Any) -> bool:
