@@ -84,9 +84,21 @@ class Workers:
 
     def _pays(self, times: _Times, n_workers: int) -> bool:
         if self.handover is None:
-            nothing = [_nothing] * n_workers
-            self.handover = min(_seconds(self._share, nothing) for _ in range(8))
+            self.handover = self._measure_handover(n_workers)
         return times.prefer_sharing(self.handover, n_workers)
+
+    def _measure_handover(self, n_workers: int) -> float:
+        """Have threads meet, which is as long as it takes until all are there."""
+        seconds = []
+        for _ in range(TRIALS):
+            meeting = threading.Barrier(n_workers, timeout=1)
+            start = time.perf_counter()
+            try:
+                self._share([meeting.wait] * n_workers)
+            except threading.BrokenBarrierError:  # some never came
+                return math.inf
+            seconds.append(time.perf_counter() - start)
+        return min(seconds)
 
     def _share(self, tasks: Sequence[Task]) -> list[Any]:
         orders = self._orders or self._open()
@@ -291,13 +303,3 @@ def _serve(orders: SimpleQueue[_Job | None]) -> None:
     torch.set_num_threads(1)  # is a setting of each thread
     while (job := orders.get()) is not None:
         job.assist()
-
-
-def _nothing() -> None:
-    pass
-
-
-def _seconds(function: Callable[..., Any], *args: Any) -> float:
-    start = time.perf_counter()
-    function(*args)
-    return time.perf_counter() - start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -14,9 +15,9 @@ from torch import Tensor
 from sknm.graph.blocks import Blocks
 from sknm.graph.topology import Stage, Topology
 
-PART_VALUES = 2**16
-"""Node values that are solved together, and at most twice as many: their buffers stay
-in a core's cache, which makes iterations up to twice as fast."""
+PART_VALUES = 2**17
+"""Most node values of modules that are solved together: their buffers stay in a core's
+cache, which makes iterations up to twice as fast."""
 
 STAGE_NODES = 32
 """Most nodes of levels without cycles that are joined to one stage: a stage costs
@@ -70,7 +71,8 @@ class Batch(Blocks):
         n_blocks, size = self.shape
         # Batches of an epoch differ by one sample, and should not in their parts.
         n_values = n_blocks * size * (-(-n_samples // 16) * 16)
-        n_parts = min(n_blocks, max(1, n_values // PART_VALUES))
+        halvings = math.ceil(math.log2(max(1, n_values / PART_VALUES)))
+        n_parts = min(n_blocks, 2**halvings)
         if n_parts not in self._parts:
             ends = np.linspace(0, n_blocks, n_parts + 1).astype(int)
             blocks = [slice(int(a), int(b)) for a, b in pairwise(ends)]

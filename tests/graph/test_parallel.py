@@ -270,3 +270,15 @@ def test_tasks_of_joblib_have_their_own_cores_only():
 def test_solve_without_its_workers_ends_all_the_same():
     # Where nobody comes to help, the caller does all tasks.
     assert parallel._Job([lambda: 1, lambda: 2]).lead() == [1, 2]
+
+
+def test_where_nobody_comes_nothing_is_shared(monkeypatch):
+    monkeypatch.setattr(parallel, "_serve", lambda orders: None)
+    monkeypatch.setattr(parallel.threading, "Barrier", ShortBarrier)
+    with open_workers(2) as workers:
+        assert set(count_threads(workers, 0.001, parallel.TRIALS + 2)) == {1}
+
+
+class ShortBarrier(threading.Barrier):
+    def __init__(self, parties, timeout):
+        super().__init__(parties, timeout=0.05)
