@@ -131,7 +131,8 @@ device : str, default="cpu"
 n_jobs : int, default=None
     Number of threads over which the modules of a large graph, or the products of a URN
     or an OptNet, are spread. None is 1 unless in a :obj:`joblib.parallel_config`
-    context, -1 is all processors.
+    context, -1 is all processors. Modules are shared where that is measured to pay;
+    results are the same for any number.
 
 verbose : int, default=0
     Whether to print a line per epoch.

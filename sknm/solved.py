@@ -17,6 +17,7 @@ from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
 from sknm.graph.solvers import SOLVERS
+from sknm.graph.topology import Topology
 from sknm.training.network import GraphNetwork, Weights
 from sknm.validation import Samples, to_numpy
 
@@ -156,10 +157,19 @@ class SolvedGraph:
         n_after = network.n_nodes - network.input_weights.shape[1]
         U, V = to_numpy(network.input_weights), to_numpy(network.output_weights)
         self.input_weights_ = np.pad(U, ((0, 0), (0, n_after)))
-        self.node_weights_ = to_numpy(network.node_weights * network.plan.mask)
+        self.node_weights_ = _of_edges(network.node_weights.detach(), self.topology_)
         self.node_biases_ = to_numpy(network.node_biases)
         self.output_weights_ = np.pad(V, ((n_before, 0), (0, 0)))
         self.output_biases_ = to_numpy(network.output_biases)
+
+
+def _of_edges(W: Tensor, topology: Topology) -> np.ndarray:
+    """Copy the weights of the edges that exist; all others are zero."""
+    source, target = topology.edges.nonzero()
+    weights = np.zeros(W.shape, to_numpy(W[:0]).dtype)
+    ends = tuple(torch.as_tensor(e, device=W.device).long() for e in (source, target))
+    weights[source, target] = W[ends].cpu().numpy()
+    return weights
 
 
 class CyclicGraph(SolvedGraph):

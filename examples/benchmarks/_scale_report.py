@@ -18,6 +18,7 @@ REFERENCES = {
     "solves": "modules",
     "module-size": "1 sample, first",
     "step": "nm",
+    "profile": "a step",
     "speedup": "n_jobs=1",
     "epoch": "nm n_jobs=1",
     "gpu": "training tolerance, refined",
@@ -251,7 +252,7 @@ PANEL = (4.5, 3.8)
 def draw(rows: list[Row], group: str, path: Path) -> None:
     """Plot a measure, one panel per part of it."""
     here = [row for row in rows if group_of(row) == group]
-    if not here or group == "epoch":
+    if not here or group in ("epoch", "profile"):
         return
     parts = ordered(here, "measure")
     n_rows = -(-len(parts) // 3)

@@ -22,10 +22,13 @@ from sknm.plasticity.modules import draw_weights, module_sizes
 #: How estimators solve while they train, for as many iterations, and to predict.
 TRAINING = SolverOptions("auto", 0.0, 0.1, max_iter=60, verify=False)
 TWENTY = SolverOptions("auto", 0.0, 0.0, max_iter=20, verify=False, first_check=21)
-PREDICTION = SolverOptions("auto", 5e-5, 5e-6, max_iter=500, first_check=10)
+PREDICTION = SolverOptions("auto", 2e-5, 5e-6, max_iter=500, first_check=10)
 
 #: The estimators' default margin, and weights drawn so that large blocks keep it.
 MARGIN, GAIN = 0.3, 0.8
+
+#: Solves until workers know whether sharing pays.
+WARM_CALLS = 8
 
 #: Options and preparation of a solve. "first": the reflection of the weights is an
 #: inverse; "refined": it is one Newton-Schulz step from the last solve's, as in
@@ -125,6 +128,8 @@ def contestant(
 
     def run() -> tuple[float, str]:
         with open_workers(n_jobs) as workers:
+            for _ in range(WARM_CALLS if n_jobs > 1 else 0):
+                call(workers)
             value, found = time_calls(lambda: call(workers), device, args.least_seconds)
         note = f"{found.n_iter} iterations"
         if expected is not None:

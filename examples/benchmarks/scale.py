@@ -17,6 +17,7 @@ step         Milliseconds per training step, the mean of one fit's on the first 
              without its first five; the note says how many were timed, the fewer the
              larger the graph (fig. 4A). "nm-dense" starts complete, with the papers'
              penalty.
+profile      Where the time of a training step with modules goes.
 speedup      Solves and steps against the number of threads (fig. 4B).
 epoch        Seconds and peak memory of a fit of one epoch, in a fresh process.
 error        Test errors of modules and of one layer with as many nodes, means and
@@ -29,12 +30,13 @@ The report is of the whole file; of times it takes the last run of each measure 
 number of nodes.
 
     python scale.py --measures solves module-size
-    python scale.py --data DIR --measures step speedup epoch
+    python scale.py --data DIR --measures step profile speedup epoch
     python scale.py --data DIR --measures error facebook
     python scale.py --data DIR --measures gpu --device cuda
     python scale.py --measures solves --n-nodes 10000
     python scale.py --data DIR --n-nodes 60 120 --module-size 20 --repeats 1 \
---least-seconds 0 --max-iter 1 --seeds 1 --most-epochs 2 --epoch-rows 500
+--least-seconds 0 --max-iter 1 --seeds 1 --most-epochs 2 --epoch-rows 500 \
+--profile-epochs 1
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ from pathlib import Path
 import _common as common
 import _repeats as repeats
 import _scale_errors as errors
+import _scale_profile as profile
 import _scale_report as report
 import _scale_solves as solves
 import _scale_steps as steps
@@ -55,6 +58,7 @@ NODES = {
     "solves": [300, 1000, 3000, 6000],
     "module-size": [10, 25, 50, 100, 200, 300],
     "step": [100, 300, 1000, 3000],
+    "profile": [100, 1000, 3000, 10000],
     "speedup": [3000],
     "epoch": [3000],
     "error": [50, 100, 200, 400, 1000, 2000, 3000],
@@ -86,6 +90,7 @@ MEASURES = {
     "solves": solves.measure_solves,
     "module-size": solves.measure_module_size,
     "step": steps.measure_step,
+    "profile": profile.measure_profile,
     "speedup": measure_speedup,
     "epoch": steps.measure_epoch,
     "error": errors.measure_error,
@@ -109,6 +114,7 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--most-nodes-dense", type=int, default=3000, help="in step")
     add("--data-set", default="codon_usage_5kingdoms", help="of the steps")
     add("--most-epochs", type=int, default=20, help="of 15 steps, to time steps")
+    add("--profile-epochs", type=int, default=4)
     threads = list(range(1, 1 + max(2, os.cpu_count() or 1)))
     add("--n-jobs", nargs="+", type=int, default=threads, help="of speedup")
     add("--epoch-rows", type=int, default=13_000)

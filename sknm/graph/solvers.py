@@ -22,6 +22,9 @@ DROP_OUT_SHARE = 0.2
 USUAL_RATE = 0.45
 """What an iteration of the splitting usually leaves of the error."""
 
+ACCELERATOR_CHECK = 8
+"""Iterations between two looks on an accelerator, which has to be waited for."""
+
 NEWTON_MEMORY = 2**24
 """Most elements that the Jacobians of one batch of Newton's method may have."""
 
@@ -115,7 +118,7 @@ def _split(
         previous = u
         sigma.reflect(previous, out=reflected)
         u = torch.baddbmm(beta, C, reflected, out=buffers[n_iter % 2])
-        if _is_checked(n_iter, options):
+        if _is_checked(n_iter, options, u):
             step = torch.sub(u, previous, out=reflected)
             if _has_settled(step, u, options):
                 break
@@ -191,7 +194,7 @@ def picard(
     u = problem.a
     for n_iter in range(1, options.max_iter + 1):
         previous, u = u, problem.step(u)
-        if _is_checked(n_iter, options) and _has_settled(u - previous, u, options):
+        if _is_checked(n_iter, options, u) and _has_settled(u - previous, u, options):
             break
     return u, n_iter
 
@@ -227,7 +230,7 @@ def anderson(
         u = _anderson_mix(iterates, images)
         image = problem.step(u)
         iterates, images = [*iterates, u][-memory:], [*images, image][-memory:]
-        if _is_checked(n_iter, options) and _has_settled(image - u, u, options):
+        if _is_checked(n_iter, options, u) and _has_settled(image - u, u, options):
             break
     return images[-1], n_iter
 
@@ -427,14 +430,16 @@ def _finish(
     )
 
 
-def _is_checked(n_iter: int, options: SolverOptions) -> bool:
+def _is_checked(n_iter: int, options: SolverOptions, u: Tensor) -> bool:
     late = n_iter - options.first_check
-    return late >= 0 and late % (2 if not options.verify else 3) == 0
+    interval = 3 if options.verify else 2
+    return late >= 0 and late % (interval if u.is_cpu else ACCELERATOR_CHECK) == 0
 
 
 def _has_settled(step: Tensor, u: Tensor, options: SolverOptions) -> bool:
     if options.verify:
         return not bool((_overshoot(step, u, options) > 1).any())
     step, u = step.reshape(-1), u.reshape(-1)
-    allowed = options.rtol**2 * torch.dot(u, u).item()
-    return torch.dot(step, step).item() <= allowed < float("inf")
+    # Both at once: an accelerator is waited for at each look.
+    moved, size = torch.stack([torch.dot(step, step), torch.dot(u, u)]).tolist()
+    return moved <= options.rtol**2 * size < float("inf")

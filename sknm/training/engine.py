@@ -154,6 +154,7 @@ def train(
         net.initialize_optimizer()
     elif monitor.stops and monitor.best is not None:
         net.restore(monitor.best)
+    monitor.forget()
     return ending
 
 

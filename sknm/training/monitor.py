@@ -79,6 +79,10 @@ class Monitor(Callback):
         if self.stops and self._waited >= self.n_iter_no_change:
             raise StopTraining
 
+    def forget(self) -> None:
+        """Drop the states, each of which takes as much memory as the network."""
+        self.last = self._state = self.best = None
+
     def _compare(self, net: TrainingNet, measure: Callable[[], float]) -> None:
         """Score what `net` would be if training ended now; training sees none of it."""
         net.settle()

@@ -373,7 +373,8 @@ class _TrainingPass(torch.autograd.Function):
         W, V = ctx.saved_tensors
         forward: Passage = ctx.passage
         z = forward.found.value
-        dV = z[-len(V) :] @ grad
+        # With few outputs, several times faster than z @ grad.
+        dV = (grad.t() @ z[-len(V) :].t()).t()
         if ctx.factors is not None:
             dV.mul_(ctx.factors)
         entering = V @ grad.t()
@@ -396,4 +397,4 @@ def _input_gradient(delta: Tensor, X: Inputs) -> Tensor:
     """``dU = Xᵀδ``, given δ of shape (n_inlets, n_samples)."""
     if isinstance(X, SparseBatch):
         return X.transposed_times(delta.t())
-    return (delta @ X).t()
+    return X.t() @ delta.t()
