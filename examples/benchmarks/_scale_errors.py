@@ -14,6 +14,8 @@ import _scale_steps as steps
 #: Most nodes of Neural Modules on the pages, as in the paper.
 MOST_NODES_PAGES = 1000
 PAGES = "facebook_pages"
+#: Neural Modules, and one layer in our loop and in scikit-learn's.
+KINDS = ("nm", "ff", "mlp")
 
 
 def specs(
@@ -21,9 +23,10 @@ def specs(
 ) -> list[estimators.Spec]:
     """Return the estimators that are compared."""
     params = {} if args.max_iter is None else {"max_iter": args.max_iter}
-    layers = [estimators.Spec(k, k, n_nodes, params) for k in ("ff", "mlp")]
-    modular = steps.modular(n_nodes, args.module_size, **params)
-    return [modular, *layers] if with_modules else layers
+    found = {k: estimators.Spec(k, k, n_nodes, params) for k in KINDS}
+    found["nm"] = steps.modular(n_nodes, args.module_size, **params)
+    left_out = () if with_modules else ("nm",)
+    return [found[k] for k in args.estimators if k not in left_out]
 
 
 def measure_error(args: argparse.Namespace, recorder: repeats.Recorder) -> None:

@@ -122,6 +122,14 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     sets = ["codon_usage_5kingdoms", "gas_drift_batchz"]
     add("--error-sets", nargs="+", default=sets, metavar="NAME")
     add("--seeds", type=int, default=3)
+    kinds = list(errors.KINDS)
+    add(
+        "--estimators",
+        nargs="+",
+        choices=kinds,
+        default=kinds,
+        help="of error, facebook",
+    )
     add("--max-iter", type=int, help="of error and facebook (default: estimators')")
     add("--device", default="cuda", help="of gpu")
     add("--report-only", action="store_true", help="measure nothing")

@@ -264,6 +264,7 @@ def count_workers(n_jobs: int | None) -> int:
 
 
 _lock = threading.Lock()
+_here = threading.local()
 _n_inside = 0
 _usual_threads = 1
 
@@ -282,17 +283,20 @@ def torch_threads(n_threads: int) -> Iterator[None]:
         Number of threads.
     """
     global _n_inside, _usual_threads
+    is_nested = getattr(_here, "is_inside", False)
     with _lock:
         former = torch.get_num_threads()
         if not _n_inside:
             _usual_threads = former
-        elif former == 1:
+        elif former == 1 and not is_nested:
             former = _usual_threads
         _n_inside += 1
+    _here.is_inside = True
     torch.set_num_threads(n_threads)
     try:
         yield
     finally:
+        _here.is_inside = is_nested
         with _lock:
             _n_inside -= 1
             torch.set_num_threads(former)

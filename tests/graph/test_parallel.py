@@ -247,6 +247,14 @@ def test_thread_count_is_restored_where_contexts_overlap():
     assert found == [2]
 
 
+def test_thread_count_is_restored_where_contexts_are_nested():
+    with torch_threads(1):
+        with torch_threads(1), torch_threads(2):
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+
+
 def test_number_of_workers_follows_joblib():
     assert count_workers(None) == 1
     assert count_workers(3) == 3
