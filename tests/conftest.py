@@ -1,6 +1,7 @@
 """What every test shares: one thread, and the data sets of the papers."""
 
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,19 @@ def substitute():
         return z
 
     return values
+
+
+@pytest.fixture
+def nothing_is_left():
+    """Assert that neither a thread nor another number of torch's threads is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    threads = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in threads]
+    for thread in left:
+        thread.join(timeout=5)
+    found = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert not [t for t in left if t.is_alive()]
+    assert found == 2

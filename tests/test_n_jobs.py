@@ -20,27 +20,13 @@ from sknm.graph.problem import SolverOptions
 from sknm.graph.topology import Topology
 from sknm.training.net import TrainingNet
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 
 @pytest.fixture(scope="module")
 def data():
     X, y = load_iris(return_X_y=True)
     return scale(X), y
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    """Neither a thread nor another number of torch's threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    threads = set(threading.enumerate())
-    yield
-    left = [t for t in threading.enumerate() if t not in threads]
-    for thread in left:
-        thread.join(timeout=5)
-    found = torch.get_num_threads()
-    torch.set_num_threads(before)
-    assert not [t for t in left if t.is_alive()]
-    assert found == 2
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
 from sknm.graph.topology import Topology
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 EXACT = SolverOptions("auto", 1e-12, 1e-12, max_iter=2000)
 WORKERS = [1, 2, 3, 8]
 
@@ -28,22 +30,6 @@ def small_parts(monkeypatch):
 def always_share(monkeypatch):
     monkeypatch.setattr(parallel._Times, "is_known", lambda self: True)
     monkeypatch.setattr(parallel._Times, "prefer_sharing", lambda *args: True)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    """Neither a thread nor another number of torch's threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    threads = set(threading.enumerate())
-    yield
-    left = [t for t in threading.enumerate() if t not in threads]
-    for thread in left:
-        thread.join(timeout=5)
-    assert not [t for t in left if t.is_alive()]
-    found = torch.get_num_threads()
-    torch.set_num_threads(before)
-    assert found == 2
 
 
 def values_and_gradients(a, W, topology, options, workers):
