@@ -295,7 +295,7 @@ default=None
 
         def score() -> float:
             network.eval()
-            outputs, _ = compute(network, X, network.read)
+            outputs, _ = compute(network, X, network.read, self.n_jobs)
             if not np.isfinite(outputs).all():
                 raise NonFiniteLoss
             return self._score_outputs(validation.y, outputs)

@@ -57,7 +57,11 @@ class SharedParameters:
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "device": [str],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
         "verbose": ["verbose"],
     }
 

@@ -73,7 +73,9 @@ class Flow:
 
     def gradient(self, rows: slice) -> Tensor:
         """Gradient of the edges that come from some nodes: rows of ``zᵀ δ``."""
-        return self.z[rows] @ self.delta.t()
+        rows_of_W = self.z[rows] @ self.delta.t()
+        rows_of_W.diagonal(rows.start).zero_()
+        return rows_of_W
 
 
 @dataclass

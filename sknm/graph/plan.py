@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,6 +81,10 @@ class Batch(Blocks):
                 [self] if n_parts == 1 else [self._part(own) for own in blocks]
             )
         return self._parts[n_parts]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: no views, each of which would take all with it."""
+        return {**vars(self), "_parts": {}}
 
     def _part(self, own: slice) -> Batch:
         part = copy.copy(self)

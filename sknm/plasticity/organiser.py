@@ -152,8 +152,10 @@ class ModularOrganiser:
         if self._modules is not None and self._bridges is not None:
             if not self.blockwise:
                 self._modules.read(W)
-            self._bridges.step(W, step_size)
-            self._modules.write(W)
+            try:
+                self._bridges.step(W, step_size)
+            finally:  # also if the user interrupts: the weights inside are spoiled
+                self._modules.write(W)
         elif self._prices is not None:
             self.penalty.apply(W, self._prices, step_size)
         self._step += 1
@@ -194,6 +196,8 @@ class ModularOrganiser:
 
     def resume(self, plan: Plan) -> None:
         """Go back to a plan that was in use before."""
+        if plan is not self._plan:  # what follows is of another graph
+            self._edges = self._labels = self._modules = self._coming = None
         self._plan = plan
 
     def forget(self) -> None:

@@ -149,8 +149,9 @@ def train(
     net.notify("on_train_begin", X=table, y=None)
     net.ending_ = ending = _loop(net, table, n_epochs)
     if ending == "diverged":
+        # What rules and optimiser remember is no longer finite, either.
+        net.organiser.forget()
         net.restore(monitor.last)
-        # Its averages are no longer finite, either.
         net.initialize_optimizer()
     elif monitor.stops and monitor.best is not None:
         net.restore(monitor.best)

@@ -70,7 +70,8 @@ class Monitor(Callback):
     ) -> None:
         """Record, compare, and perhaps stop."""
         self._n_epochs += 1
-        self.last, self._state = self._state, net.snapshot()
+        self.last = self._state  # before the next is made, which takes memory
+        self._state = net.snapshot()
         if self.score is not None:
             self._compare(net, self.score)
         net.end_epoch(dataset_train, is_last=self._n_epochs == self.n_epochs)

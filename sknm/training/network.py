@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -211,6 +212,15 @@ class Network(nn.Module):
         return kept.div_(1 - self.dropout).to(self.device)
 
 
+class _OfThread(threading.local):
+    """The workers of each thread that fits or predicts."""
+
+    workers: Workers | None = None
+
+
+_of_thread = _OfThread()
+
+
 class GraphNetwork(Network):
     """``z = σ(zW + xU + b)``, ``logits = zV + c``.
 
@@ -229,11 +239,6 @@ class GraphNetwork(Network):
         Share of the nodes whose output is left out of a training step.
     generator : torch.Generator
         Source of randomness of the dropout.
-
-    Attributes
-    ----------
-    workers : Workers
-        Threads that share the modules, see :meth:`at_work`.
     """
 
     plan: Plan
@@ -252,21 +257,23 @@ class GraphNetwork(Network):
             setattr(self, name, nn.Parameter(value))
         self.training_options = training_options
         self.options = options
-        self.workers = Workers()
-        self._is_at_work = False
 
     @contextmanager
     def at_work(self, n_jobs: int | None) -> Iterator[None]:
         """Spread the modules over `n_jobs` threads for as long as the context lasts."""
-        if self._is_at_work:  # predictions while training share its workers
+        if _of_thread.workers is not None:  # predictions share those of a fit
             yield
             return
-        with open_workers(n_jobs) as self.workers:
-            self._is_at_work = True
+        with open_workers(n_jobs) as _of_thread.workers:
             try:
                 yield
             finally:
-                self._is_at_work, self.workers = False, Workers()
+                _of_thread.workers = None
+
+    @property
+    def workers(self) -> Workers:
+        """Threads that share the modules."""
+        return _of_thread.workers or Workers()
 
     def forward(self, X: Inputs) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
