@@ -244,6 +244,7 @@ def test_class_weights_that_mean_nothing_are_refused(class_weight, message):
         ("random_state", "luck"),
         ("device", 0),
         ("n_jobs", 1.5),
+        ("n_jobs", 0),
         ("verbose", -1),
     ],
 )

@@ -41,28 +41,32 @@ def choose_max_iter(n_samples: int, batch_size: int) -> int:
     return max(least, math.ceil(300 / math.ceil(n_samples / batch_size)))
 
 
+FULL_STEP_EDGES = {"input_weights": 16, "constraint_weights": 16, "output_weights": 400}
+"""Most edges with which parameters get the optimiser's whole step."""
+
+
 def step_scale(name: str, fan_in: int) -> float:
     """Share of the learning rate that a parameter gets.
 
     Adam moves all weights by about the same amount, so that what a step adds to a
     node's input grows with the number of features, and what it adds to a constraint
-    with the number of nodes. It is kept to what it is for 16 independent ones.
+    with the number of nodes. It is kept to what it is for 16 independent ones; what it
+    adds to an output, to what it is for 400 nodes, for which the rate was chosen.
 
     Parameters
     ----------
     name : str
         Name of the parameter.
     fan_in : int
-        Edges that lead to a node, or to a constraint.
+        Edges that lead to a node, a constraint or an output.
 
     Returns
     -------
     float
         At most 1.
     """
-    if name not in ("input_weights", "constraint_weights"):
-        return 1.0
-    return min(1.0, (16 / fan_in) ** 0.5)
+    full = FULL_STEP_EDGES.get(name)
+    return 1.0 if full is None else min(1.0, (full / fan_in) ** 0.5)
 
 
 @dataclass(frozen=True)
