@@ -111,6 +111,10 @@ class DyingNeurons:
         """Go back to a plan that was in use before."""
         self.plan, self._lengths = plan, None
 
+    def forget(self) -> None:
+        """Drop what the next start makes anew."""
+        self._lengths = self._survivors = None
+
     def finish(self, W: Tensor) -> Recursion:
         """Compute only what outputs are reached from, as at the end of training."""
         return self.plan.settled((W != 0).cpu().numpy(), W.device)

@@ -127,7 +127,8 @@ class TrainingNet(NeuralNet):
     organiser : object
         Changes weights and topology: has ``start``, ``gradient``, ``step_scale``,
         ``before_step``, ``after_step``, ``after_epoch``, ``survivors``, ``resume``,
-        ``finish`` and ``progress``, as `sknm.plasticity.fixed.FixedGraph` has them.
+        ``forget``, ``finish`` and ``progress``, as `sknm.plasticity.fixed.FixedGraph`
+        has them.
     generator : torch.Generator
         Source of the order of the rows.
     l2 : float, default=0.0
