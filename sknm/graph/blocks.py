@@ -103,16 +103,6 @@ class ModuleWeights:
         self._blocks = [Blocks(nodes, len(W), W.device) for nodes in self._nodes]
         self.values = [blocks.pairs(W).clone() for blocks in self._blocks]
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ModuleWeights):
-            return NotImplemented
-        pairs = zip(self._nodes, other._nodes, strict=False)
-        return len(self._nodes) == len(other._nodes) and all(
-            np.array_equal(a, b) for a, b in pairs
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
     @property
     def mean_size(self) -> float:
         """Weights per node."""

@@ -294,7 +294,7 @@ class Passage:
         self.found: Solution
         # Of each part of the cyclic components: its values.
         self._values: dict[tuple, tuple[Batch, Tensor]] = {}
-        # Of nodes on no cycle, and of each part: pre-activations, then slopes.
+        # Pre-activations of nodes on no cycle (then their slopes), and of each part.
         self._loose: dict[int, Tensor] = {}
         self._tied: dict[tuple, Tensor] = {}
         self.prepared = Prepared() if prepared is None else prepared
