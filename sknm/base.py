@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,13 +15,17 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from sknm._warnings import warn
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.equilibrium import Memory
+from sknm.graph.settings import own_settings
 from sknm.parameters import SharedParameters
-from sknm.prediction import compute
-from sknm.training.engine import Options, build_net, choose_device, is_available, train
+from sknm.prediction import SolveStats, are_finite, compute, warn_of_infinite
+from sknm.training.engine import Ending, choose_device, is_available, train
 from sknm.training.monitor import Monitor
-from sknm.training.net import NonFiniteLoss, TrainingNet
+from sknm.training.net import KEPT_HISTORY, NonFiniteLoss, TrainingNet
 from sknm.training.network import Network
+from sknm.training.optimizers import Options
 from sknm.training.recipe import choose_batch_size, choose_max_iter
 from sknm.training.rows import Rows
 from sknm.validation import (
@@ -29,7 +33,6 @@ from sknm.validation import (
     as_rows,
     check_weights,
     draw_seed,
-    leave_out_unweighted,
     weighted_samples,
 )
 
@@ -50,6 +53,11 @@ class GraphEstimator(SharedParameters, BaseEstimator):
     _remedy: ClassVar[str] = "Scale the features."
     """What to do about node values that are not found."""
 
+    _least_validation: ClassVar[int] = 1
+    """Fewest rows that can be scored."""
+
+    _stats_: SolveStats
+
     def __sklearn_tags__(self) -> Tags:
         """Tell scikit-learn that X may be sparse."""
         tags = super().__sklearn_tags__()
@@ -57,9 +65,7 @@ class GraphEstimator(SharedParameters, BaseEstimator):
         return tags
 
     @abstractmethod
-    def _make_network(
-        self, samples: Samples, batch_size: int, generator: torch.Generator
-    ) -> Network:
+    def _make_network(self, samples: Samples, generator: torch.Generator) -> Network:
         """Make the network as it is before training."""
 
     @abstractmethod
@@ -75,7 +81,7 @@ class GraphEstimator(SharedParameters, BaseEstimator):
         """Make the loss of outputs, targets and weights."""
 
     @abstractmethod
-    def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> None:
+    def _learn_targets(self, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Learn from the targets of a first fit what `_transform` needs."""
 
     @abstractmethod
@@ -87,7 +93,9 @@ class GraphEstimator(SharedParameters, BaseEstimator):
         """Count the outputs of the network."""
 
     @abstractmethod
-    def _score_outputs(self, y: np.ndarray, outputs: np.ndarray) -> float:
+    def _score_outputs(
+        self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
+    ) -> float:
         """Score raw outputs against encoded targets; larger is better."""
 
     def _n_nodes(self) -> int:
@@ -106,8 +114,13 @@ class GraphEstimator(SharedParameters, BaseEstimator):
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
         return None
 
-    def _weights(self, sample_weight: Any, X: Any, y: Any) -> np.ndarray | None:
-        return check_weights(sample_weight, X)
+    def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """Weigh rows by their encoded targets, too."""
+        return weights
+
+    def _decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Turn raw outputs into what is predicted."""
+        return outputs
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -147,38 +160,88 @@ default=None
         ValueError
             If the data or a parameter can't be used, or the loss is no longer finite.
         """
-        first = not (self.warm_start and hasattr(self, "net_"))
-        samples = self._take_in(X, y, sample_weight, first)
+        with self._attempt(goes_on=self.warm_start) as work:
+            ending = work._fit(X, y, sample_weight, X_val, y_val)
+        self._tell(ending)
+        return self
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any
+    ) -> Ending:
+        samples = self._take_in(X, y, sample_weight)
         validation = self._take_in_validation(X_val, y_val, samples.X.dtype)
         if validation is None and self.early_stopping:
             samples, validation = samples.set_aside(
                 self.validation_fraction,
                 draw_seed(self.random_state),
                 self._strata(samples.y),
+                self._least_validation,
             )
-        batch_size = self._batch_size(len(samples))
-        n_epochs = self.max_iter or choose_max_iter(len(samples), batch_size)
-        self._prepare(samples, batch_size, first)
+        self._prepare(samples)
+        n_epochs = self.max_iter or choose_max_iter(
+            len(samples), self._batch_size(len(samples))
+        )
         return self._run(samples, validation, n_epochs, one_cycle=True)
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
-        first = not hasattr(self, "net_")
-        samples = self._take_in(X, y, sample_weight, first)
-        self._prepare(samples, self._batch_size(len(samples)), first)
-        return self._run(samples, None, 1, one_cycle=False)
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, **learned: Any) -> Any:
+        """Train for an epoch; `learned` is what is known of the targets beforehand."""
+        with self._attempt(goes_on=True) as work:
+            vars(work).update(learned)
+            samples = work._take_in(X, y, sample_weight)
+            work._prepare(samples)
+            ending = work._run(samples, None, 1, one_cycle=False)
+        if ending == "interrupted":  # a loop over chunks has to end
+            raise KeyboardInterrupt
+        self._tell(ending)
+        return self
+
+    @contextmanager
+    def _attempt(self, goes_on: bool, is_copy: bool = False) -> Iterator[Any]:
+        """Lend a copy of the estimator to work on; it is taken over if all goes well.
+
+        Whatever comes in between, an error or an interrupt, leaves the estimator as it
+        was. A network that goes on is trained in place, which is undone, unless it is
+        asked to be a copy, too.
+        """
+        work = object.__new__(type(self))
+        goes_on = goes_on and hasattr(self, "net_")
+        backup = self.net_.backup() if goes_on and not is_copy else None
+        vars(work).update(
+            (name, value)
+            for name, value in vars(self).items()
+            if goes_on or not name.endswith("_")
+        )
+        try:
+            with own_settings():
+                if is_copy:
+                    work.net_ = copy.deepcopy(self.net_)
+                yield work
+        except BaseException:
+            if backup is not None:
+                with own_settings():
+                    self.net_.recover(backup)
+            raise
+        self.__dict__ = vars(work)
 
     # What fit is made of.
 
-    def _take_in(self, X: Any, y: Any, sample_weight: Any, first: bool) -> Samples:
+    @property
+    def _goes_on(self) -> bool:
+        return hasattr(self, "net_")
+
+    def _take_in(self, X: Any, y: Any, sample_weight: Any) -> Samples:
         self._check_parameters()
         choose_device(self.device)
-        X, y = self._validate_pair(X, y, reset=first)
-        weights = self._weights(sample_weight, X, y)
-        rows = as_rows(X, X.dtype if first else self.input_weights_.dtype)
-        rows, y, weights = leave_out_unweighted(rows, y, weights)
-        if first:
-            self._encode(y, weights)
-        return weighted_samples(rows, self._transform(y), weights)
+        X, y = self._validate_pair(X, y, reset=not self._goes_on)
+        weights = check_weights(sample_weight, X)
+        if not self._goes_on:
+            self._learn_targets(y, weights)
+        dtype = self.input_weights_.dtype if self._goes_on else X.dtype
+        return self._as_samples(as_rows(X, dtype), y, weights)
+
+    def _as_samples(self, X: Rows, y: Any, weights: np.ndarray | None) -> Samples:
+        y = self._transform(y)
+        return weighted_samples(X, y, self._weigh(y, weights))
 
     def _take_in_validation(
         self, X_val: Any, y_val: Any, dtype: np.dtype
@@ -191,11 +254,17 @@ default=None
             return None
         try:
             X, y = self._validate_pair(X_val, y_val, reset=False)
-            return weighted_samples(as_rows(X, dtype), self._transform(y))
+            samples = self._as_samples(as_rows(X, dtype), y, None)
+            if len(samples) < self._least_validation:
+                raise ValueError(
+                    f"there are {len(samples)} rows, which can't be scored; give at "
+                    f"least {self._least_validation}."
+                )
         except ValueError as error:
             raise ValueError(
                 f"X_val and y_val can't be used for validation: {error}"
             ) from error
+        return samples
 
     def _validate_pair(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         return validate_data(
@@ -216,40 +285,53 @@ default=None
             return choose_batch_size(n_samples)
         return min(int(self.batch_size), n_samples)
 
-    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
-        """Make the net, or make sure that the one there is can go on."""
-        if first:
-            self._build(samples, batch_size)
-        elif self.net_.module_.n_nodes != self._n_nodes():
-            raise ValueError(
-                f"n_nodes={self._n_nodes()}, but the fitted network has "
-                f"{self.net_.module_.n_nodes} nodes and is to go on; set "
-                "warm_start=False and call fit to start anew."
-            )
-        self.net_.batch_size = batch_size
-        network = self.net_.module_
-        with torch.no_grad():
-            network.plan = self.net_.organiser.start(network.node_weights.data)
-
-    def _build(self, samples: Samples, batch_size: int) -> None:
-        self.device_ = choose_device(self.device)
-        generator = torch.Generator().manual_seed(draw_seed(self.random_state))
-        network = self._make_network(samples, batch_size, generator)
+    def _prepare(self, samples: Samples) -> None:
+        """Make the net, or have the one there is heed what has changed."""
+        batch_size = self._batch_size(len(samples))
         options = Options(
             self.optimizer,
             self.learning_rate_init,
             self.alpha,
             batch_size,
-            self.device_,
+            choose_device(self.device),
         )
-        self.net_ = build_net(
-            network.to(self.device_),
+        if self._goes_on:
+            self._check_size(samples)
+            self.net_.follow(options, self._make_criterion())
+        else:
+            self._build(samples, options)
+        self.device_ = options.device
+        self._set_options(self.net_.module_, samples, batch_size)
+        self.net_.start(self._set_rule)
+
+    def _build(self, samples: Samples, options: Options) -> None:
+        generator = torch.Generator().manual_seed(draw_seed(self.random_state))
+        network = self._make_network(samples, generator).to(options.device)
+        self.net_ = TrainingNet(
+            network,
             self._make_criterion(),
-            self._make_organiser(generator),
-            generator,
-            options,
-        )
+            organiser=self._make_organiser(generator),
+            generator=generator,
+            options=options,
+        ).initialize()
         self.validation_scores_: list[float] | None = None
+
+    def _check_size(self, samples: Samples) -> None:
+        """Raise if the network that is to go on has not the size asked for."""
+        if self.net_.module_.n_nodes != self._n_nodes():
+            raise ValueError(
+                f"n_nodes={self._n_nodes()}, but the fitted network has "
+                f"{self.net_.module_.n_nodes} nodes and is to go on; set "
+                "warm_start=False and call fit to start anew."
+            )
+
+    def _set_options(self, network: Any, samples: Samples, batch_size: int) -> None:
+        """Tell a network how to compute from now on."""
+        network.sigma = ACTIVATIONS[self.activation]
+        network.dropout = 0.0 if self.optimizer == "lbfgs" else self.dropout
+
+    def _set_rule(self, organiser: Any) -> None:
+        """Tell an organiser how to change the topology from now on."""
 
     def _run(
         self,
@@ -257,7 +339,7 @@ default=None
         validation: Samples | None,
         n_epochs: int,
         one_cycle: bool,
-    ) -> Any:
+    ) -> Ending:
         monitor = Monitor(
             self._scorer(validation),
             self.early_stopping and one_cycle,
@@ -268,25 +350,18 @@ default=None
         )
         table = samples.table(self.device_)
         with self.net_.module_.at_work(self.n_jobs):
+            n_before = len(self.net_.history)
             ending = train(
                 self.net_, table, n_epochs, self.learning_rate_init, monitor, one_cycle
             )
-            self._finish(monitor, samples)
-        if ending == "diverged":
-            raise ValueError(
-                "The loss is no longer finite. The likely causes are a learning rate "
-                f"that is too large (learning_rate_init={self.learning_rate_init}), "
-                f"{self._other_cause()}or features that are not scaled (put a "
-                "StandardScaler before). The estimator is left in its last finite "
-                "state."
-            )
-        if ending == "interrupted":
-            warnings.warn(
-                f"Training was interrupted after {self.n_iter_} epochs; the estimator "
-                "is fitted as far as it got.",
-                stacklevel=3,
-            )
-        return self
+            if ending == "lost":
+                raise ValueError(
+                    "The loss is no longer finite, and no earlier state is either. "
+                    f"{self._causes()} The estimator is left as it was before."
+                )
+            self._set_curves(self.net_.history[n_before:], monitor)
+            self._finish(samples)
+        return ending
 
     def _scorer(self, validation: Samples | None) -> Callable[[], float] | None:
         if validation is None:
@@ -298,11 +373,11 @@ default=None
             outputs, _ = compute(network, X, network.read, self.n_jobs)
             if not np.isfinite(outputs).all():
                 raise NonFiniteLoss
-            return self._score_outputs(validation.y, outputs)
+            return self._score_outputs(validation.y, outputs, validation.weights)
 
         return score
 
-    def _finish(self, monitor: Monitor, samples: Samples) -> None:
+    def _finish(self, samples: Samples) -> None:
         """Settle the graph and set the fitted attributes."""
         net, network = self.net_, self.net_.module_
         net.settle()
@@ -310,24 +385,51 @@ default=None
         network.eval()
         net.callbacks_ = []
         self._set_weights(network)
-        self._set_curves(net, monitor)
         seen = samples.X.keep(np.arange(min(len(samples), STATS_ROWS)))
         _, stats = compute(network, seen, n_jobs=self.n_jobs)
         self.solver_stats_ = stats.as_dict()
-        stats.warn(self._remedy)
+        self._stats_ = stats
 
     def _set_weights(self, network: Network) -> None:
         self._read_weights(network)
 
-    def _set_curves(self, net: TrainingNet, monitor: Monitor) -> None:
-        losses = [e["train_loss"] for e in net.history if "train_loss" in e]
-        self.loss_curve_ = losses
-        self.n_iter_ = len(losses)
-        self.loss_ = losses[-1] if losses else float("nan")
-        self.best_loss_ = min(losses, default=float("nan"))
+    def _set_curves(self, epochs: list[dict[str, Any]], monitor: Monitor) -> None:
+        losses = [epoch["train_loss"] for epoch in epochs if "train_loss" in epoch]
+        before = vars(self)
+        self.n_iter_ = before.get("n_iter_", 0) + len(losses)
+        self.best_loss_ = min([before.get("best_loss_", np.inf), *losses])
+        self.loss_curve_ = before.get("loss_curve_", [])[-KEPT_HISTORY:] + losses
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else float("nan")
         if monitor.score is not None:
-            earlier = self.validation_scores_ or []
-            self.validation_scores_ = [*earlier, *monitor.scores]
+            earlier = (self.validation_scores_ or [])[-KEPT_HISTORY:]
+            self.validation_scores_ = earlier + monitor.scores
+
+    # What is told about a fit, when nothing can be lost by it any more.
+
+    def _tell(self, ending: Ending) -> None:
+        self._stats_.warn(self._remedy)
+        self._warn_of_structure()
+        if ending == "diverged":
+            raise ValueError(
+                f"The loss is no longer finite. {self._causes()} The estimator is left "
+                "in its last finite state."
+            )
+        if ending == "interrupted":
+            warn(
+                f"Training was interrupted after {self.n_iter_} epochs; the estimator "
+                "is fitted as far as it got.",
+                UserWarning,
+            )
+
+    def _causes(self) -> str:
+        return (
+            "The likely causes are a learning rate that is too large "
+            f"(learning_rate_init={self.learning_rate_init}), {self._other_cause()}or "
+            "features that are not scaled (put a StandardScaler before)."
+        )
+
+    def _warn_of_structure(self) -> None:
+        """Tell if nothing is left of what the method is about."""
 
     # What predictions are made of.
 
@@ -351,19 +453,23 @@ default=None
         return (z, stats.as_dict()) if return_stats else z
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """Compute the outputs of the network, (n_samples, n_outputs)."""
+        """Compute what is predicted, (n_samples, n_outputs)."""
         check_is_fitted(self)
         network = self.net_.module_
         X = self._check_X(X)
         outputs, stats = compute(network, X, network.read, self.n_jobs)
         stats.warn(self._remedy)
-        return outputs
+        values = self._decode(outputs)
+        n_infinite = int((~are_finite(values)).sum())
+        if n_infinite > stats.n_infinite:
+            warn_of_infinite(n_infinite, len(values))
+        return values
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle, on the CPU."""
         state = dict(super().__getstate__())
         if torch.device(state.get("device_", "cpu")).type != "cpu":
-            state["net_"] = _moved(copy.deepcopy(self.net_), "cpu")
+            state["net_"] = copy.deepcopy(self.net_).move("cpu")
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -373,13 +479,4 @@ default=None
         if torch.device(device).type == "cpu":
             return
         self.device_ = device if is_available(torch.device(device)) else "cpu"
-        _moved(self.net_, self.device_)
-
-
-def _moved(net: TrainingNet, device: str) -> TrainingNet:
-    net.device = device
-    net.module_.move(device)
-    net.organiser.forget()
-    net.organiser.resume(net.module_.plan)
-    net.initialize_optimizer()
-    return net
+        self.net_.move(self.device_)

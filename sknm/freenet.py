@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
 from sknm._docstrings import fill
@@ -17,13 +17,14 @@ from sknm.parameters import (
     CLASSIFIER_PARAMETERS,
     SHARED_ATTRIBUTES,
     ClassifierParameters,
+    Number,
     SharedParameters,
 )
 from sknm.plasticity.coactivation import EvolvingGraph, free_evolve
 from sknm.plasticity.fixed import draw_edges, random_part
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
-from sknm.training.monitor import Monitor
+from sknm.training.engine import Ending
 from sknm.validation import Samples
 
 ACTIVATIONS = ("relu", "squared_relu")
@@ -96,13 +97,13 @@ class FreeNetParameters:
     max_evolutions: int = 10
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
-        "density": [Interval(Real, 0, 1, closed="right")],
-        "epsilon": [Interval(Real, 0, 1, closed="neither")],
+        "density": [Number(Real, 0, 1, closed="right")],
+        "epsilon": [Number(Real, 0, 1, closed="neither")],
         "evolve_interval": [
             StrOptions({"convergence"}),
-            Interval(Integral, 1, None, closed="left"),
+            Number(Integral, 1, None, closed="left"),
         ],
-        "max_evolutions": [Interval(Integral, 0, None, closed="left")],
+        "max_evolutions": [Number(Integral, 0, None, closed="left")],
     }
 
 
@@ -120,20 +121,16 @@ class FreeNetMixin(SolvedGraph):
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         return draw_edges(Topology.triangular(self.n_nodes), generator)
 
-    def _rule(self) -> tuple[float, int | None, int]:
-        every = self.evolve_interval
-        interval = None if every == "convergence" else int(every)
-        return self.epsilon, interval, self.max_evolutions
-
     def _make_organiser(self, generator: torch.Generator) -> EvolvingGraph:
         topology = Topology.triangular(self.n_nodes)
         if self.density < 1:
             topology = random_part(topology, self.density, generator)
-        return EvolvingGraph(topology, *self._rule())
+        return EvolvingGraph(topology)
 
-    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
-        super()._prepare(samples, batch_size, first)
-        self.net_.organiser.set_rule(*self._rule())
+    def _set_rule(self, organiser: EvolvingGraph) -> None:
+        every = self.evolve_interval
+        interval = None if every == "convergence" else int(every)
+        organiser.set_rule(self.epsilon, interval, self.max_evolutions)
 
     def _run(
         self,
@@ -141,18 +138,16 @@ class FreeNetMixin(SolvedGraph):
         validation: Samples | None,
         n_epochs: int,
         one_cycle: bool,
-    ) -> Any:
-        super()._run(samples, validation, n_epochs, one_cycle)
-        while self._evolves_again(one_cycle):
-            super()._run(samples, validation, n_epochs, one_cycle)
-        return self
+    ) -> Ending:
+        ending = super()._run(samples, validation, n_epochs, one_cycle)
+        while ending == "finished" and one_cycle and self._evolves_again():
+            ending = super()._run(samples, validation, n_epochs, one_cycle)
+        return ending
 
-    def _evolves_again(self, one_cycle: bool) -> bool:
+    def _evolves_again(self) -> bool:
         """Whether there is an evolution to train after (FN algorithm 1)."""
         organiser, network = self.net_.organiser, self.net_.module_
         if organiser.interval is not None or organiser.is_exhausted:
-            return False
-        if not one_cycle or self.net_.ending_ == "interrupted":
             return False
         with torch.no_grad():
             changed = organiser.evolve(
@@ -162,8 +157,8 @@ class FreeNetMixin(SolvedGraph):
         self.evolution_ = list(organiser.history)
         return changed
 
-    def _finish(self, monitor: Monitor, samples: Samples) -> None:
-        super()._finish(monitor, samples)
+    def _finish(self, samples: Samples) -> None:
+        super()._finish(samples)
         organiser = self.net_.organiser
         seen = organiser.observe(self.net_.module_, samples.table(self.device_))
         self.coactivation_, self.coinactivation_ = seen.active, seen.inactive

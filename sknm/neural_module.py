@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
 from sknm._docstrings import fill
@@ -17,6 +17,7 @@ from sknm.parameters import (
     SHARED_ATTRIBUTES,
     SHARED_PARAMETERS,
     ClassifierParameters,
+    Number,
     SharedParameters,
 )
 from sknm.plasticity.modules import PENALTIES, ModulePenalty, draw_weights, module_sizes
@@ -24,7 +25,6 @@ from sknm.plasticity.organiser import ModularOrganiser
 from sknm.solved import CyclicGraph, CyclicParameters
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.network import GraphNetwork
-from sknm.training.optimizers import AdamW
 
 PARAMETERS = """
 n_nodes : int, default=400
@@ -122,9 +122,9 @@ class NeuralModuleParameters:
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
         "init": [StrOptions({"modular", "dense"})],
-        "module_size": [Interval(Integral, 1, None, closed="left")],
-        "tau": [Interval(Real, 0, None, closed="left")],
-        "lambda_NM": [Interval(Real, 0, None, closed="left")],
+        "module_size": [Number(Integral, 1, None, closed="left")],
+        "tau": [Number(Real, 0, None, closed="left")],
+        "lambda_NM": [Number(Real, 0, None, closed="left")],
         "penalty": [StrOptions(set(PENALTIES)), None],
         "norm": [StrOptions({"l1", "l2"})],
         "measure": [StrOptions({"share", "edges"})],
@@ -142,16 +142,11 @@ class NeuralModuleMixin(CyclicGraph):
             sizes = module_sizes(self.n_nodes, self.module_size)
         return draw_weights(sizes, self.tau, 1.0, generator)
 
-    def _make_organiser(self, generator: torch.Generator) -> ModularOrganiser:
-        penalty = ModulePenalty(self.penalty, self.lambda_NM, self.norm, self.measure)
-        return ModularOrganiser(
-            self.tau,
-            penalty,
-            self.connection,
-            self.stability,
-            self.margin,
-            AdamW,
-            blockwise=self.optimizer != "lbfgs",
+    def _set_rule(self, organiser: ModularOrganiser) -> None:
+        super()._set_rule(organiser)
+        organiser.tau, organiser.connection = self.tau, self.connection
+        organiser.penalty = ModulePenalty(
+            self.penalty, self.lambda_NM, self.norm, self.measure
         )
 
     def _set_weights(self, network: GraphNetwork) -> None:

@@ -15,6 +15,14 @@ from sknm.graph.activations import ACTIVATIONS
 OPTIMIZERS = ("adamw", "sgd", "lbfgs")
 
 
+class Number(Interval):
+    """An interval of numbers, of which True and False are none."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Whether a value is a number in the interval."""
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
+
+
 @dataclass(repr=False, eq=False)
 class SharedParameters:
     """Constructor of all estimators; classifiers and regressors add to it."""
@@ -39,27 +47,27 @@ class SharedParameters:
     verbose: int | bool = 0
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_nodes": [Interval(Integral, 1, None, closed="left")],
+        "n_nodes": [Number(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "optimizer": [StrOptions(set(OPTIMIZERS))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "learning_rate_init": [Number(Real, 0, None, closed="neither")],
+        "alpha": [Number(Real, 0, None, closed="left")],
         "batch_size": [
             StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
+            Number(Integral, 1, None, closed="left"),
         ],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "max_iter": [Number(Integral, 1, None, closed="left"), None],
+        "dropout": [Number(Real, 0, 1, closed="left")],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "validation_fraction": [Number(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Number(Integral, 1, None, closed="left")],
+        "tol": [Number(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "device": [str],
         "n_jobs": [
-            Interval(Integral, None, -1, closed="right"),
-            Interval(Integral, 1, None, closed="left"),
+            Number(Integral, None, -1, closed="right"),
+            Number(Integral, 1, None, closed="left"),
             None,
         ],
         "verbose": ["verbose"],
@@ -75,7 +83,7 @@ class ClassifierParameters:
     class_weight: Mapping[Any, float] | str | None = None
 
     _classifier_constraints: ClassVar[dict[str, list[Any]]] = {
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "label_smoothing": [Number(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +10,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from sknm._warnings import warn
 from sknm.graph.problem import Solution
+from sknm.graph.settings import own_settings
 from sknm.training.network import Network
 from sknm.training.rows import Rows
 
@@ -23,21 +24,29 @@ class SolveStats:
     iterations: int = 0
     residual: float = 0.0
     n_open: int = 0
+    n_infinite: int = 0
     n_rows: int = 0
 
-    def add(self, solution: Solution) -> None:
+    def add(self, solution: Solution, values: np.ndarray) -> None:
         """Count one chunk of rows.
 
         Parameters
         ----------
         solution : Solution
             Of the chunk.
+        values : ndarray of shape (n_samples, n_values)
+            What comes of it.
         """
+        converged, residual = solution.converged.cpu().numpy(), solution.residual
+        finite = are_finite(values)
+        if not finite.all():
+            converged, residual = converged & finite, np.inf
         self.iterations = max(self.iterations, solution.n_iter)
         # Unlike Python's max, this lets a NaN through, whichever comes first.
-        self.residual = float(np.maximum(self.residual, solution.residual))
-        self.n_open += int((~solution.converged).sum())
-        self.n_rows += len(solution.converged)
+        self.residual = float(np.maximum(self.residual, residual))
+        self.n_open += int((~converged).sum())
+        self.n_infinite += int((~finite).sum())
+        self.n_rows += len(converged)
 
     def as_dict(self) -> dict[str, float]:
         """Return what users get to see.
@@ -61,16 +70,51 @@ class SolveStats:
         remedy : str
             A sentence on what to change.
         """
-        if self.n_open:
-            warnings.warn(
+        if self.n_infinite:
+            warn_of_infinite(self.n_infinite, self.n_rows)
+        elif self.n_open:
+            warn(
                 f"The node values of {self.n_open} of {self.n_rows} rows have not "
                 f"converged (residual {self.residual:.1e}): don't rely on them. "
                 f"{remedy}",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
 
+def are_finite(values: np.ndarray) -> np.ndarray:
+    """Find the rows without infinite or missing values.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples,) or (n_samples, n_values)
+        Values of each row.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_samples,)
+        True where all are finite.
+    """
+    return np.isfinite(values).reshape(len(values), -1).all(axis=1)
+
+
+def warn_of_infinite(n_infinite: int, n_rows: int) -> None:
+    """Tell that some rows have got values that are no numbers.
+
+    Parameters
+    ----------
+    n_infinite, n_rows : int
+        How many, of how many.
+    """
+    warn(
+        f"The values of {n_infinite} of {n_rows} rows are not finite, and have not "
+        "converged: don't rely on them. The activation, the weights or the targets' "
+        "scale overflow, as they do where features are far outside the range of the "
+        "training data: scale the features, or leave such rows out.",
+        ConvergenceWarning,
+    )
+
+
+@own_settings()
 @torch.inference_mode()
 def compute(
     network: Network,
@@ -103,7 +147,7 @@ def compute(
     with network.at_work(n_jobs):
         for chunk in X.split(network.chunk_rows, network.device):
             solution = network.solve(chunk, prepared)
-            stats.add(solution)
             values = solution.value if read is None else read(solution.value)
             parts.append(values.cpu().numpy())
+            stats.add(solution, parts[-1])
     return np.concatenate(parts), stats

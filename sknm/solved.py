@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
@@ -18,7 +18,10 @@ from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
 from sknm.graph.solvers import SOLVERS
 from sknm.graph.topology import Topology
+from sknm.parameters import Number
+from sknm.plasticity.organiser import ModularOrganiser
 from sknm.training.network import GraphNetwork, Weights
+from sknm.training.optimizers import AdamW
 from sknm.validation import Samples, to_numpy
 
 TRAINING_TOLERANCE = 0.1
@@ -37,7 +40,7 @@ class CyclicParameters:
 
     _cyclic_constraints: ClassVar[dict[str, list[Any]]] = {
         "stability": [StrOptions({"monotone", "contraction"}), None],
-        "margin": [Interval(Real, 0, 1, closed="neither")],
+        "margin": [Number(Real, 0, 1, closed="neither")],
         "solver": [StrOptions({"auto", *SOLVERS})],
     }
 
@@ -98,27 +101,28 @@ class SolvedGraph:
         object
             The estimator itself.
         """
-        network = self.net_.module_
-        with torch.no_grad():
+        with self._attempt(goes_on=True, is_copy=True) as work, torch.no_grad():
+            network = work.net_.module_
             network.node_weights.mul_(network.plan.mask)
             network.plan = Plan(network.plan.topology, network.node_weights, True)
-        self.net_.organiser.forget()
-        self.net_.initialize_optimizer()
+            work.net_.organiser.forget()
+            work.net_.initialize_optimizer()
         return self
 
     # What base asks for.
 
     def _make_network(
-        self, samples: Samples, batch_size: int, generator: torch.Generator
+        self, samples: Samples, generator: torch.Generator
     ) -> GraphNetwork:
-        return GraphNetwork(
-            self._draw_weights(samples, generator),
-            self.activation,
-            self._training_options(samples.X.dtype, noisy=len(samples) > batch_size),
-            self._prediction_options(samples.X.dtype),
-            0.0 if self.optimizer == "lbfgs" else self.dropout,
-            generator,
-        )
+        return GraphNetwork(self._draw_weights(samples, generator), generator)
+
+    def _set_options(
+        self, network: GraphNetwork, samples: Samples, batch_size: int
+    ) -> None:
+        super()._set_options(network, samples, batch_size)
+        dtype, noisy = samples.X.dtype, len(samples) > batch_size
+        network.training_options = self._training_options(dtype, noisy)
+        network.options = self._prediction_options(dtype)
 
     def _draw_weights(self, samples: Samples, generator: torch.Generator) -> Weights:
         drawn = Weights.draw(
@@ -192,18 +196,12 @@ class CyclicGraph(SolvedGraph):
     def _solver_name(self) -> str:
         return self.solver
 
-    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
-        if not first:
-            self._take_over(samples, batch_size)
-        super()._prepare(samples, batch_size, first)
+    def _make_organiser(self, generator: torch.Generator) -> ModularOrganiser:
+        return ModularOrganiser(AdamW)
 
-    def _take_over(self, samples: Samples, batch_size: int) -> None:
-        """Heed parameters that have changed since the last fit."""
-        network, organiser = self.net_.module_, self.net_.organiser
+    def _set_rule(self, organiser: ModularOrganiser) -> None:
         organiser.stability, organiser.margin = self.stability, self.margin
-        dtype, noisy = samples.X.dtype, len(samples) > batch_size
-        network.training_options = self._training_options(dtype, noisy)
-        network.options = self._prediction_options(dtype)
+        organiser.blockwise = self.optimizer != "lbfgs"
 
     def _other_cause(self) -> str:
         if self.stability is not None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import Tags
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 from torch import nn
 
 from sknm.base import GraphEstimator
+from sknm.labels import as_labels, check_classes, class_weights, distinct, encode_labels
 from sknm.parameters import ClassifierParameters
+from sknm.scaling import TargetScaling, as_numbers
 from sknm.training.losses import CrossEntropy, SquaredError
 
 
@@ -47,26 +47,24 @@ class GraphClassifier(ClassifierMixin, ClassifierParameters, GraphEstimator):
         ------
         ValueError
             If `classes` is missing in the first call, or not those of the first call.
+        KeyboardInterrupt
+            If the user interrupts; the estimator is fitted as far as it got.
         """
         self._validate_params()
-        if not hasattr(self, "net_"):
-            if classes is None:
+        announced = None if classes is None else check_classes(classes)
+        if hasattr(self, "net_"):
+            if announced is not None and not np.array_equal(announced, self.classes_):
                 raise ValueError(
-                    "classes must be given in the first call of partial_fit: all "
-                    "labels that will ever be seen."
+                    f"classes={classes} are not those of the first call of "
+                    f"partial_fit, {self.classes_}; leave classes out."
                 )
-            self._announced = np.unique(classes)
-        elif classes is not None and not np.array_equal(
-            np.unique(classes), self.classes_
-        ):
-            raise ValueError(
-                f"classes={classes} are not those of the first call of partial_fit, "
-                f"{self.classes_}; leave classes out."
-            )
-        try:
             return self._partial_fit(X, y, sample_weight)
-        finally:
-            vars(self).pop("_announced", None)
+        if announced is None:
+            raise ValueError(
+                "classes must be given in the first call of partial_fit: all labels "
+                "that will ever be seen."
+            )
+        return self._partial_fit(X, y, sample_weight, classes_=announced)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict class labels.
@@ -117,52 +115,54 @@ class GraphClassifier(ClassifierMixin, ClassifierParameters, GraphEstimator):
     def _make_criterion(self) -> nn.Module:
         return CrossEntropy(self.label_smoothing)
 
-    def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> None:
-        y = _labels(y)
-        self.classes_ = getattr(self, "_announced", None)
-        if self.classes_ is None:
-            self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            (only,) = self.classes_.tolist()
+    def _learn_targets(self, y: np.ndarray, weights: np.ndarray | None) -> None:
+        weighted = self._weighted_classes(y, weights)
+        if len(weighted) < 2:
+            (only,) = weighted.tolist()
             raise ValueError(
                 f"y has one class only, {only!r}; a classifier needs rows of at least "
                 "two classes."
             )
 
+    def _weighted_classes(
+        self, y: np.ndarray, weights: np.ndarray | None
+    ) -> np.ndarray:
+        """Learn the classes, and find those with rows that are not left out."""
+        if hasattr(self, "classes_"):  # partial_fit was told
+            return self.classes_
+        self.classes_ = distinct(as_labels(y), "y")
+        codes = self._transform(y)
+        weights = self._weigh(codes, weights)
+        counted = codes if weights is None else codes[weights > 0]
+        if not len(counted):  # which is told when rows are left out
+            return self.classes_
+        return self.classes_[np.unique(counted)]
+
     def _transform(self, y: np.ndarray) -> np.ndarray:
-        y = _labels(y)
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y has labels {unknown} that the fit did not know; it knows "
-                f"{self.classes_}."
-            )
-        return np.searchsorted(self.classes_, y)
+        return encode_labels(as_labels(y), self.classes_)
 
     def _n_outputs(self) -> int:
         return len(self.classes_)
 
-    def _score_outputs(self, y: np.ndarray, outputs: np.ndarray) -> float:
-        return float(accuracy_score(y, outputs.argmax(axis=1)))
+    def _score_outputs(
+        self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
+    ) -> float:
+        return float(accuracy_score(y, outputs.argmax(axis=1), sample_weight=weights))
 
     def _strata(self, y: np.ndarray) -> np.ndarray:
-        return y
+        return self.classes_[y]
 
-    def _weights(self, sample_weight: Any, X: np.ndarray, y: Any) -> np.ndarray | None:
-        weights = super()._weights(sample_weight, X, y)
+    def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weights
-        of_class = compute_sample_weight(self.class_weight, _labels(y))
-        if not (of_class >= 0).all():
-            raise ValueError(
-                f"class_weight={self.class_weight} has a weight that is negative or no "
-                "number; give weights of at least 0."
-            )
-        return of_class if weights is None else weights * of_class
+        of_row = class_weights(self.class_weight, self.classes_, y)[y]
+        return of_row if weights is None else weights * of_row
 
 
 class GraphRegressor(RegressorMixin, GraphEstimator):
     """What all regressors have in common."""
+
+    _least_validation: ClassVar[int] = 2  # R² of one row has no meaning
 
     def __sklearn_tags__(self) -> Tags:
         """Tell scikit-learn that there may be several targets."""
@@ -173,7 +173,8 @@ class GraphRegressor(RegressorMixin, GraphEstimator):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Go on training with one pass over some data.
 
-        The first call decides how the targets are scaled.
+        The first call decides how the targets are scaled. If the user interrupts, the
+        estimator is fitted as far as it got.
 
         Parameters
         ----------
@@ -205,48 +206,56 @@ class GraphRegressor(RegressorMixin, GraphEstimator):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions, in the shape of the targets of ``fit``.
         """
-        outputs = self._outputs(X)
-        outputs = outputs * self._scale + self._mean
-        return outputs[:, 0] if self._is_single else outputs
+        targets = self._outputs(X)
+        return targets[:, 0] if self._scaling_.is_single else targets
 
     def _make_criterion(self) -> nn.Module:
         return SquaredError()
 
     def _target_rules(self) -> dict[str, Any]:
-        return {"multi_output": True, "y_numeric": True}
+        return {"multi_output": True}
 
-    def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> None:
-        self._is_single = y.ndim == 1
-        columns = y.reshape(len(y), -1)
-        self._mean = np.average(columns, axis=0, weights=weights)
-        spread = np.average((columns - self._mean) ** 2, axis=0, weights=weights) ** 0.5
-        # A constant target has no spread; rounding makes it tiny rather than zero.
-        flat = spread <= 1e-12 * np.abs(self._mean)
-        self._scale = np.where(flat, 1.0, spread)
+    def _validate_pair(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        if sparse.issparse(y):
+            raise TypeError("y is sparse; give a dense array of targets: y.toarray().")
+        X, y = super()._validate_pair(X, y, reset)
+        return X, as_numbers(y)
+
+    def _learn_targets(self, y: np.ndarray, weights: np.ndarray | None) -> None:
+        self._scaling_ = TargetScaling.of(y, weights)
 
     def _transform(self, y: np.ndarray) -> np.ndarray:
-        columns = y.reshape(len(y), -1)
-        if columns.shape[1] != len(self._mean):
+        columns, n_targets = y.reshape(len(y), -1), self._n_outputs()
+        if columns.shape[1] != n_targets:
             raise ValueError(
-                f"y has {columns.shape[1]} columns, but the fit knew {len(self._mean)}."
+                f"y has {columns.shape[1]} columns, but the fit knew {n_targets}."
             )
-        return (columns - self._mean) / self._scale
+        return self._scaling_.encode(columns)
+
+    def _decode(self, outputs: np.ndarray) -> np.ndarray:
+        return self._scaling_.decode(outputs)
 
     def _n_outputs(self) -> int:
-        return len(self._mean)
+        return len(self._scaling_.mean)
 
-    def _score_outputs(self, y: np.ndarray, outputs: np.ndarray) -> float:
-        return float(r2_score(y, outputs))
+    def _score_outputs(
+        self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
+    ) -> float:
+        return float(r2_score(y, outputs, sample_weight=weights))
 
     def _set_weights(self, network: Any) -> None:
         super()._set_weights(network)
         # Users see weights that give y itself; the network's give it standardised.
-        scale, mean = self._scale, self._mean
-        dtype = self.output_weights_.dtype
-        self.output_weights_ = (self.output_weights_ * scale).astype(dtype)
-        self.output_biases_ = (self.output_biases_ * scale + mean).astype(dtype)
+        V = self.output_weights_ * self._scaling_.scale
+        self.output_weights_ = _in_precision_of(self.output_weights_, V)
+        c = self._scaling_.decode(self.output_biases_)
+        self.output_biases_ = _in_precision_of(self.output_biases_, c)
 
 
-def _labels(y: Any) -> np.ndarray:
-    check_classification_targets(y)
-    return column_or_1d(y, warn=True)
+def _in_precision_of(like: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Round to single precision, if so, unless it can't hold such values."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = values.astype(like.dtype)
+    is_held = np.isfinite(rounded) == np.isfinite(values)
+    is_held &= (rounded != 0) == (values != 0)
+    return rounded if is_held.all() else values

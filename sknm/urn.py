@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from sknm._docstrings import fill
+from sknm._warnings import warn
 from sknm.graph.depth import active_neurons, steps_that_matter
 from sknm.graph.recursion import Recursion
+from sknm.graph.settings import own_settings
 from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
     CLASSIFIER_PARAMETERS,
     SHARED_ATTRIBUTES,
     ClassifierParameters,
+    Number,
     SharedParameters,
 )
 from sknm.plasticity.dying import DyingNeurons
 from sknm.plasticity.locality import Locality
+from sknm.prediction import are_finite, warn_of_infinite
 from sknm.targets import GraphClassifier, GraphRegressor
-from sknm.training.monitor import Monitor
 from sknm.training.recursive import RecursiveNetwork
 from sknm.training.rows import to_tensor
 from sknm.validation import Samples, to_numpy
@@ -125,10 +126,10 @@ class URNParameters:
     feature_positions: Any = None
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_steps": [Interval(Integral, 1, None, closed="left")],
-        "alpha_weight": [Interval(Real, 0, None, closed="left")],
-        "alpha_activity": [Interval(Real, 0, None, closed="left")],
-        "alpha_locality": [Interval(Real, 0, None, closed="left")],
+        "n_steps": [Number(Integral, 1, None, closed="left")],
+        "alpha_weight": [Number(Real, 0, None, closed="left")],
+        "alpha_activity": [Number(Real, 0, None, closed="left")],
+        "alpha_locality": [Number(Real, 0, None, closed="left")],
         "feature_positions": ["array-like", None],
     }
 
@@ -167,10 +168,13 @@ class URNMixin:
         rows = self._check_X(X)
         shape = len(rows), network.plan.n_steps + 1, len(self.node_biases_)
         values = np.zeros(shape, dtype=self.node_biases_.dtype)
-        with torch.inference_mode():
+        with own_settings(), torch.inference_mode():
             chunks = rows.split(network.chunk_rows, network.device)
             parts = [to_numpy(network.states(chunk)) for chunk in chunks]
         values[:, :, network.plan.neurons] = np.concatenate(parts)
+        n_infinite = int((~are_finite(values)).sum())
+        if n_infinite:
+            warn_of_infinite(n_infinite, len(values))
         return values
 
     @available_if(lambda self: hasattr(self, "net_"))
@@ -184,31 +188,30 @@ class URNMixin:
         object
             The estimator itself.
         """
-        network, organiser = self.net_.module_, self.net_.organiser
-        with torch.no_grad():
+        with self._attempt(goes_on=True, is_copy=True) as work, torch.no_grad():
+            net = work.net_
+            network, organiser = net.module_, net.organiser
             network.node_weights.mul_(network.plan.used(network.node_weights))
             nodes = organiser.leave_out_inactive(network)
             network.keep(nodes)
             network.plan = organiser.finish(network.node_weights.data)
-        self.net_.initialize_optimizer()
-        self._set_weights(network)
+            net.initialize_optimizer()
+            work._set_weights(network)
         return self
 
     # What base asks for.
 
     def _make_network(
-        self, samples: Samples, batch_size: int, generator: torch.Generator
+        self, samples: Samples, generator: torch.Generator
     ) -> RecursiveNetwork:
         d, n = samples.X.n_features, self._n_neurons(samples)
-        W = torch.randn(n, n, generator=generator) * (2 / n) ** 0.5
+        W = torch.randn(n, n, generator=generator, dtype=torch.float32)
+        W *= (2 / n) ** 0.5
         W[:d] *= (n / d) ** 0.5
         dtype = samples.X.torch_dtype
         return RecursiveNetwork(
             W.to(dtype),
             torch.zeros(n, dtype=dtype),
-            self.activation,
-            self.alpha_activity,
-            0.0 if self.optimizer == "lbfgs" else self.dropout,
             generator,
         )
 
@@ -221,15 +224,14 @@ class URNMixin:
         locality = None
         if self.feature_positions is not None:
             positions = to_tensor(self._feature_positions())
-            locality = Locality(
-                positions, self.n_nodes + o, self.alpha_locality, generator
-            )
-        return DyingNeurons(plan, self.alpha_weight, locality)
+            locality = Locality(positions, self.n_nodes + o, generator)
+        return DyingNeurons(plan, locality)
 
     def _feature_positions(self) -> np.ndarray:
         positions = check_array(
             self.feature_positions,
             dtype=np.float64,
+            order="C",
             ensure_2d=False,
             input_name="feature_positions",
         )
@@ -241,25 +243,21 @@ class URNMixin:
             )
         return positions
 
-    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
-        if first:
-            self._build(samples, batch_size)
-        else:
-            self._check_size(samples)
-        network, organiser = self.net_.module_, self.net_.organiser
-        self.net_.batch_size = batch_size
+    def _set_options(
+        self, network: RecursiveNetwork, samples: Samples, batch_size: int
+    ) -> None:
+        super()._set_options(network, samples, batch_size)
         network.alpha_activity = self.alpha_activity
-        organiser.set_rule(self.alpha_weight, self.alpha_locality)
-        with torch.no_grad():
-            network.plan = organiser.start(network.node_weights.data)
+
+    def _set_rule(self, organiser: DyingNeurons) -> None:
+        organiser.alpha_weight = self.alpha_weight
+        if organiser.locality is not None:
+            organiser.locality.alpha = self.alpha_locality
 
     def _check_size(self, samples: Samples) -> None:
         n, n_steps = len(self.node_biases_), self.net_.organiser.plan.n_steps
-        if self.alpha_locality > 0 and self.net_.organiser.locality is None:
-            raise ValueError(
-                "feature_positions were not given in the first fit of the network, "
-                "which is to go on; set warm_start=False and call fit to start anew."
-            )
+        if self.feature_positions is not None:
+            self._check_positions()
         if (self._n_neurons(samples), self.n_steps) != (n, n_steps):
             n_nodes = n - self._n_neurons(samples) + self.n_nodes
             raise ValueError(
@@ -268,23 +266,34 @@ class URNMixin:
                 "set warm_start=False and call fit to start anew."
             )
 
-    def _finish(self, monitor: Monitor, samples: Samples) -> None:
-        super()._finish(monitor, samples)
+    def _check_positions(self) -> None:
+        locality, given = self.net_.organiser.locality, self._feature_positions()
+        if locality is None:
+            raise ValueError(
+                "feature_positions were not given in the first fit of the network, "
+                "which is to go on; set warm_start=False and call fit to start anew."
+            )
+        fitted = to_numpy(locality.positions[: len(given)])
+        if fitted.shape != given.shape or not np.allclose(fitted, given, rtol=1e-4):
+            raise ValueError(
+                "feature_positions are not those of the fitted network, which is to go "
+                "on; set warm_start=False and call fit to start anew."
+            )
+
+    def _warn_of_structure(self) -> None:
         if not any(self.node_depth_):
-            warnings.warn(
+            warn(
                 "No path is left that leads from a feature to an output in "
                 f"n_steps={self.n_steps} steps: all predictions are the same. Lower "
                 f"alpha_weight={self.alpha_weight}, alpha_activity="
                 f"{self.alpha_activity}, alpha_locality={self.alpha_locality} or "
                 f"learning_rate_init={self.learning_rate_init}.",
                 UserWarning,
-                stacklevel=4,
             )
 
     def _read_weights(self, network: RecursiveNetwork) -> None:
         plan, d = network.plan, self.n_features_in_
-        o, alive = plan.n_outputs, plan.neurons
-        n = d + self.n_nodes + o
+        n, o, alive = plan.n_neurons, plan.n_outputs, plan.neurons
         dtype = to_numpy(network.node_biases).dtype
         self.node_weights_ = np.zeros((n, n), dtype)
         self.node_weights_[np.ix_(alive, alive)] = to_numpy(network.node_weights)

@@ -18,7 +18,10 @@ from sknm.training.rows import Rows, to_tensor
 
 @dataclass(frozen=True)
 class Samples:
-    """Checked rows: X (n, d), encoded targets, weights with mean 1 or None."""
+    """Checked rows: X (n, d), encoded targets, weights with mean 1 or None.
+
+    Weights are in double precision, so that none of them is lost.
+    """
 
     X: Rows
     y: np.ndarray
@@ -40,7 +43,9 @@ class Samples:
         Table
             The rows.
         """
-        weights = None if self.weights is None else to_tensor(self.weights, device)
+        weights = self.weights
+        if weights is not None:
+            weights = to_tensor(weights.astype(self.X.dtype), device)
         return Table(self.X.move(device), to_tensor(self.y, device), weights)
 
     def take(self, rows: np.ndarray) -> Samples:
@@ -60,7 +65,7 @@ class Samples:
         return Samples(self.X.keep(rows), self.y[rows], weights)
 
     def set_aside(
-        self, share: float, seed: int, strata: np.ndarray | None
+        self, share: float, seed: int, strata: np.ndarray | None, least: int
     ) -> tuple[Samples, Samples]:
         """Split off a share of the rows for validation.
 
@@ -72,6 +77,8 @@ class Samples:
             Seed of the split.
         strata : ndarray of shape (n_samples,) or None
             Labels that both parts get their share of.
+        least : int
+            Fewest rows that can be scored.
 
         Returns
         -------
@@ -92,6 +99,8 @@ class Samples:
                 random_state=seed,
                 stratify=strata,
             )
+            if len(held) < least:
+                raise ValueError(f"At least {least} have to be held out.")
         except ValueError as error:
             raise ValueError(
                 f"early_stopping can't set aside validation_fraction={share} of "
@@ -130,50 +139,8 @@ def as_rows(X: Any, dtype: np.dtype) -> Rows:
     return Rows(X, dtype)
 
 
-def leave_out_unweighted(
-    X: Rows, y: np.ndarray, weights: np.ndarray | None
-) -> tuple[Rows, np.ndarray, np.ndarray | None]:
-    """Leave out the rows of weight zero: to give a row none is to leave it out.
-
-    Parameters
-    ----------
-    X : Rows
-        Checked data.
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Checked targets.
-    weights : ndarray of shape (n_samples,) or None
-        Checked weights.
-
-    Returns
-    -------
-    X : Rows
-        Data of the rows that count.
-    y : ndarray of shape (n_kept,) or (n_kept, n_outputs)
-        Their targets.
-    weights : ndarray of shape (n_kept,) or None
-        Their weights.
-
-    Raises
-    ------
-    ValueError
-        If there are none.
-    """
-    if weights is None or weights.all():
-        return X, y, weights
-    kept = np.flatnonzero(weights)
-    if not len(kept):
-        raise ValueError(
-            "Sample weights must contain at least one non-zero number; give some row "
-            "a positive sample_weight (and its class a positive class_weight), or "
-            "leave sample_weight out."
-        )
-    return X.keep(kept), y[kept], weights[kept]
-
-
-def weighted_samples(
-    X: Rows, y: np.ndarray, weights: np.ndarray | None = None
-) -> Samples:
-    """Make rows with weights of mean 1, in the precision of `X`.
+def weighted_samples(X: Rows, y: np.ndarray, weights: np.ndarray | None) -> Samples:
+    """Make rows with weights of mean 1; to give a row none is to leave it out.
 
     Parameters
     ----------
@@ -182,18 +149,32 @@ def weighted_samples(
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Encoded targets.
     weights : ndarray of shape (n_samples,) or None
-        Positive weights.
+        Checked weights, in double precision.
 
     Returns
     -------
     Samples
         Repeating a row, or giving it a whole-number weight, come to the same.
+
+    Raises
+    ------
+    ValueError
+        If no row has a weight.
     """
     if y.dtype.kind == "f":
         y = y.astype(X.dtype)
     if weights is None:
         return Samples(X, y)
-    return Samples(X, y, (weights / weights.mean()).astype(X.dtype))
+    kept = np.flatnonzero(weights)
+    if not len(kept):
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number; give some row "
+            "a positive sample_weight (and its class a positive class_weight), or "
+            "leave sample_weight out."
+        )
+    if len(kept) < len(weights):
+        X, y, weights = X.keep(kept), y[kept], weights[kept]
+    return Samples(X, y, weights / weights.mean())
 
 
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
@@ -209,7 +190,7 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     Returns
     -------
     ndarray of shape (n_samples,) or None
-        In double precision.
+        In double precision, and of a size that can be multiplied and added up.
 
     Raises
     ------
@@ -218,15 +199,34 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     """
     if sample_weight is None:
         return None
-    return _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    return of_usual_size(
+        _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
     )
+
+
+def of_usual_size(weights: np.ndarray) -> np.ndarray:
+    """Divide weights by a power of two, which is exact: the largest is about 1.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_weights,)
+        Weights of at least 0, in double precision.
+
+    Returns
+    -------
+    ndarray of shape (n_weights,)
+        Weights in the same proportions.
+    """
+    _, exponent = np.frexp(weights.max(initial=0))
+    return np.ldexp(weights, -exponent)
 
 
 def draw_seed(random_state: Any) -> int:
     """Seed that a `random_state` stands for.
 
-    None takes fresh entropy: the global generators of numpy and torch stay untouched.
+    None draws from numpy's global generator, as everywhere in scikit-learn.
 
     Parameters
     ----------
@@ -238,8 +238,6 @@ def draw_seed(random_state: Any) -> int:
     int
         For a ``torch.Generator``.
     """
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 

@@ -81,12 +81,17 @@ def test_weights_of_a_constant_change_nothing(data, estimator):
     np.testing.assert_allclose(answers(weighted, X), answers(plain, X), rtol=1e-6)
 
 
-def test_class_whose_rows_have_no_weight_is_left_out(data):
+@pytest.mark.parametrize("by_class", [False, True])
+def test_class_whose_rows_have_no_weight_is_improbable(data, by_class):
     X, y = data
     y = np.where(X[:, 0] > 1, 2, y)
-    model = make().fit(X, y, sample_weight=y < 2)
-    assert model.classes_.tolist() == [0, 1]
-    assert_same_model(model, make().fit(X[y < 2], y[y < 2]))
+    if by_class:
+        model = make(class_weight={2: 0}).fit(X, y)
+    else:
+        model = make().fit(X, y, sample_weight=y < 2)
+    assert model.classes_.tolist() == [0, 1, 2]
+    assert 0 < model.predict_proba(X)[:, 2].mean() < 0.25
+    assert set(model.predict(X)) <= {0, 1}
 
 
 @pytest.mark.parametrize("weight", [{0: 1.0, 1: 5.0}, {0: 3}])
@@ -375,11 +380,21 @@ def test_without_a_seed_each_fit_is_another(data):
 
 
 @BOTH
-@pytest.mark.parametrize("random_state", [None, 0])
-def test_random_numbers_of_the_caller_are_untouched(data, estimator, random_state):
+def test_without_a_seed_numpy_is_asked_for_one(data, estimator):
+    X, y = data
+    model = make(estimator, random_state=None, early_stopping=True, dropout=0.5)
+    models = []
+    for _ in range(2):
+        np.random.seed(7)  # noqa: NPY002
+        models.append(clone(model).fit(X, y))
+    assert_same_model(*models)
+
+
+@BOTH
+def test_random_numbers_of_the_caller_are_untouched(data, estimator):
     X, y = data
     np_state, torch_state = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    model = make(estimator, random_state=random_state, early_stopping=True, dropout=0.5)
+    model = make(estimator, random_state=0, early_stopping=True, dropout=0.5)
     model.fit(X, y).predict(X)
     for before, after in zip(np_state, np.random.get_state(), strict=True):  # noqa: NPY002
         assert np.array_equal(before, after)

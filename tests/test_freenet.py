@@ -177,7 +177,7 @@ def test_evolution_adds_up_after_early_stopping(
     model = make(estimator, early_stopping=True, n_iter_no_change=100)
     scores = iter([*range(stop), *[0] * 100])
     monkeypatch.setattr(
-        estimator, "_score_outputs", lambda self, y, outputs: next(scores)
+        estimator, "_score_outputs", lambda self, y, outputs, w: next(scores)
     )
     model.fit(X, y, X_val=X, y_val=y)
     assert np.argmax(model.validation_scores_) == stop - 1

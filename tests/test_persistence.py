@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 import sknm.base
 import sknm.plasticity.organiser
 from sknm import NeuralModuleClassifier, NeuralModuleRegressor
+from sknm.training.net import TrainingNet
 
 BOTH = pytest.mark.parametrize(
     "estimator", [NeuralModuleClassifier, NeuralModuleRegressor]
@@ -158,10 +159,10 @@ def test_sparsify_keeps_the_predictions(data, estimator):
 
 def test_sparsify_drops_the_weights_of_absent_edges(data):
     model = make().fit(*data)
-    W = model.net_.module_.node_weights
     absent = ~model.topology_.to_dense()
-    assert W.detach().numpy()[absent].any()
+    assert model.net_.module_.node_weights.detach().numpy()[absent].any()
     model.sparsify()
+    W = model.net_.module_.node_weights
     np.testing.assert_array_equal(W.detach().numpy(), model.node_weights_)
 
 
@@ -217,12 +218,12 @@ def fake_gpu(monkeypatch):
     """Take "meta" for a GPU that was there when a model was fitted, and is gone."""
     moves = []
 
-    def moved(net, device):
+    def move(net, device):
         moves.append(device)
         net.device = device
         return net
 
-    monkeypatch.setattr(sknm.base, "_moved", moved)
+    monkeypatch.setattr(TrainingNet, "move", move)
     return moves
 
 
@@ -243,7 +244,7 @@ def test_moving_a_net_keeps_its_predictions(data):
     X, y = data
     model = make(warm_start=True).fit(X, y)
     expected = model.predict_proba(X)
-    assert sknm.base._moved(model.net_, "cpu") is model.net_
+    assert model.net_.move("cpu") is model.net_
     np.testing.assert_array_equal(model.predict_proba(X), expected)
     assert model.fit(X, y).n_iter_ == 10
 

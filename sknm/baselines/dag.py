@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
 from sknm._docstrings import fill
@@ -18,13 +18,13 @@ from sknm.parameters import (
     SHARED_ATTRIBUTES,
     TOPOLOGY_ATTRIBUTE,
     ClassifierParameters,
+    Number,
     SharedParameters,
 )
 from sknm.plasticity.fixed import draw_edges
 from sknm.plasticity.sparsity import SparseGraph
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
-from sknm.validation import Samples
 
 PARAMETERS = """
 n_nodes : int, default=400
@@ -64,7 +64,7 @@ class DAGParameters:
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
         "sparsity": [StrOptions({"uniform", "adaptive"})],
-        "alpha_sparsity": [Interval(Real, 0, None, closed="left")],
+        "alpha_sparsity": [Number(Real, 0, None, closed="left")],
     }
 
 
@@ -76,11 +76,10 @@ class DAGMixin(SolvedGraph):
 
     def _make_organiser(self, generator: torch.Generator) -> SparseGraph:
         triangle = Topology.triangular(self.n_nodes)
-        return SparseGraph(triangle, self.sparsity, self.alpha_sparsity)
+        return SparseGraph(triangle)
 
-    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
-        super()._prepare(samples, batch_size, first)
-        self.net_.organiser.set_rule(self.sparsity, self.alpha_sparsity)
+    def _set_rule(self, organiser: SparseGraph) -> None:
+        organiser.sparsity, organiser.alpha = self.sparsity, self.alpha_sparsity
 
 
 @document

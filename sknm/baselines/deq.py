@@ -18,11 +18,9 @@ from sknm.parameters import (
     ClassifierParameters,
     SharedParameters,
 )
-from sknm.plasticity.modules import ModulePenalty, draw_weights
-from sknm.plasticity.organiser import ModularOrganiser
+from sknm.plasticity.modules import draw_weights
 from sknm.solved import CyclicGraph, CyclicParameters
 from sknm.targets import GraphClassifier, GraphRegressor
-from sknm.training.optimizers import AdamW
 
 PARAMETERS = """
 n_nodes : int, default=400
@@ -52,10 +50,6 @@ class DEQMixin(CyclicGraph):
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         return draw_weights([self.n_nodes], 0.0, 1.0, generator)
-
-    def _make_organiser(self, generator: torch.Generator) -> ModularOrganiser:
-        free = ModulePenalty(None, 0.0)
-        return ModularOrganiser(0.0, free, "weak", self.stability, self.margin, AdamW)
 
 
 @document

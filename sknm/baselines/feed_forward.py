@@ -95,14 +95,13 @@ class FeedForwardMixin(SolvedGraph):
     def _n_outlets(self) -> int:
         return self._layer_sizes()[-1]
 
-    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
-        if not first and self.net_.organiser.topology != self._graph():
+    def _check_size(self, samples: Samples) -> None:
+        if self.net_.organiser.topology != self._graph():
             raise ValueError(
                 f"hidden_layer_sizes={self.hidden_layer_sizes} (n_nodes="
                 f"{self.n_nodes}) are not the layers of the fitted network, which is "
                 "to go on; set warm_start=False and call fit to start anew."
             )
-        super()._prepare(samples, batch_size, first)
 
     def _graph(self) -> Topology:
         return Topology.layered(self._layer_sizes())

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from sknm.parameters import (
     CLASSIFIER_PARAMETERS,
     SHARED_ATTRIBUTES,
     ClassifierParameters,
+    Number,
     SharedParameters,
 )
 from sknm.plasticity.fixed import NoPlasticity
@@ -100,7 +101,7 @@ class OptNetParameters:
     solver: str = "admm"
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_constraints": [Interval(Integral, 1, None, closed="left"), None],
+        "n_constraints": [Number(Integral, 1, None, closed="left"), None],
         "solver": [StrOptions(set(SOLVERS))],
     }
 
@@ -152,21 +153,19 @@ class OptNetMixin:
         object
             The estimator itself.
         """
-        self.net_.initialize_optimizer()
+        with self._attempt(goes_on=True, is_copy=True) as work:
+            work.net_.initialize_optimizer()
         return self
 
     # What base asks for.
 
     def _make_network(
-        self, samples: Samples, batch_size: int, generator: torch.Generator
+        self, samples: Samples, generator: torch.Generator
     ) -> QuadraticNetwork:
         d, n, c = samples.X.n_features, self.n_nodes, self._n_outputs()
         return QuadraticNetwork(
             Weights.draw(self._draw_factor, (d, n), (n, c), 0.5, generator),
             -_near_identity(n, self._n_constraints(), 0.3, generator),
-            self.activation,
-            self.solver,
-            0.0 if self.optimizer == "lbfgs" else self.dropout,
             generator,
         )
 
@@ -179,15 +178,16 @@ class OptNetMixin:
     def _make_organiser(self, generator: torch.Generator) -> NoPlasticity:
         return NoPlasticity(min(1.0, FULL_STEP_NODES / self.n_nodes))
 
-    def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
-        if not first:
-            self._check_constraints(self.net_.module_)
-        super()._prepare(samples, batch_size, first)
-        self.net_.module_.solver = self.solver
+    def _set_options(
+        self, network: QuadraticNetwork, samples: Samples, batch_size: int
+    ) -> None:
+        super()._set_options(network, samples, batch_size)
+        network.solver = self.solver
 
-    def _check_constraints(self, network: QuadraticNetwork) -> None:
-        wanted = self.n_constraints or network.n_nodes
-        fitted = network.constraint_weights.shape[1]
+    def _check_size(self, samples: Samples) -> None:
+        super()._check_size(samples)
+        wanted = self._n_constraints()
+        fitted = self.net_.module_.constraint_weights.shape[1]
         if wanted != fitted:
             raise ValueError(
                 f"n_constraints={wanted}, but the fitted network has {fitted} "
@@ -212,7 +212,7 @@ def _near_identity(
 ) -> Tensor:
     """Ones on the diagonal, which starts anew where it ends, and noise everywhere."""
     columns = torch.arange(n_columns)
-    drawn = torch.randn(n_rows, n_columns, generator=generator)
+    drawn = torch.randn(n_rows, n_columns, generator=generator, dtype=torch.float32)
     drawn *= noise / n_rows**0.5
     drawn[columns % n_rows, columns] += 1
     return drawn

@@ -89,6 +89,22 @@ def _positive(u: Tensor) -> Tensor:
     return torch.relu(u).sign_()  # several times faster than (u > 0).to(u.dtype)
 
 
+def _tanh_slope(u: Tensor) -> Tensor:
+    return 1 - torch.tanh(u) ** 2
+
+
+def _elu_slope(u: Tensor) -> Tensor:
+    return torch.exp(u.clamp_max(0))
+
+
+def _squared_relu(u: Tensor) -> Tensor:
+    return torch.relu(u) ** 2
+
+
+def _squared_relu_slope(u: Tensor) -> Tensor:
+    return 2 * torch.relu(u)
+
+
 def _leaky_slope(u: Tensor) -> Tensor:
     return torch.where(u > 0, torch.ones_like(u), 0.01)
 
@@ -103,17 +119,12 @@ ACTIVATIONS = {
     for activation in (
         Activation("relu", torch.relu, _positive),
         Activation("leaky_relu", F.leaky_relu, _leaky_slope),
-        Activation("tanh", torch.tanh, lambda u: 1 - torch.tanh(u) ** 2),
+        Activation("tanh", torch.tanh, _tanh_slope),
         Activation("sigmoid", torch.sigmoid, _sigmoid_slope),
         Activation("softplus", F.softplus, torch.sigmoid),
-        Activation("elu", F.elu, lambda u: torch.exp(u.clamp_max(0))),
+        Activation("elu", F.elu, _elu_slope),
         Activation("identity", torch.clone, torch.ones_like),
-        Activation(
-            "squared_relu",
-            lambda u: torch.relu(u) ** 2,
-            lambda u: 2 * torch.relu(u),
-            proximal=False,
-        ),
+        Activation("squared_relu", _squared_relu, _squared_relu_slope, proximal=False),
     )
 }
 """Every activation by name."""

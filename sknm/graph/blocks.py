@@ -92,11 +92,14 @@ class ModuleWeights:
 
     Attributes
     ----------
+    labels : ndarray of shape (n_nodes,)
+        Module of each node.
     values : list of Tensor of shape (n_blocks, block_size, block_size)
         Modules of about equal size in one tensor, with zeros where they are smaller.
     """
 
     def __init__(self, labels: np.ndarray, W: Tensor) -> None:
+        self.labels = labels
         self._n_nodes = len(labels)
         modules = [nodes for nodes in members(labels) if len(nodes) > 1]
         self._nodes = list(grouped_by_size(modules))

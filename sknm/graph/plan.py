@@ -82,10 +82,6 @@ class Batch(Blocks):
             )
         return self._parts[n_parts]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what to pickle: no views, each of which would take all with it."""
-        return {**vars(self), "_parts": {}}
-
     def _part(self, own: slice) -> Batch:
         part = copy.copy(self)
         part.shape = (own.stop - own.start, self.shape[1])
@@ -223,6 +219,20 @@ class Plan:
         in_order = bool((np.diff(order) > 0).all())
         self.order = None if in_order else _to(order, like)
         self._place_of = None if in_order else _to(place_of, like)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what the plan follows from."""
+        return {
+            "topology": self.topology,
+            "is_double": self._like.dtype == torch.float64,
+            "is_sparse": self.is_sparse,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the plan anew, on the CPU."""
+        dtype = torch.float64 if state["is_double"] else torch.float32
+        like = torch.empty(0, dtype=dtype, device="cpu")
+        Plan.__init__(self, state["topology"], like, state["is_sparse"])
 
     @property
     def batches(self) -> list[Batch]:

@@ -152,6 +152,8 @@ class Recursion:
     ----------
     neurons : ndarray of shape (n_alive,)
         Which of the original neurons are there: inputs first, outputs last.
+    n_neurons : int
+        How many there were.
     n_inputs, n_outputs, n_steps : int
         Their numbers, and ``I``.
     hidden : slice
@@ -163,11 +165,25 @@ class Recursion:
     """
 
     neurons: np.ndarray
+    n_neurons: int
     n_inputs: int
     n_outputs: int
     n_steps: int
     hidden: slice
     needed: Sequence[Neurons]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: arrays instead of tensors."""
+        needed = [n.cpu().numpy() if isinstance(n, Tensor) else n for n in self.needed]
+        return vars(self) | {"needed": needed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state, on the CPU."""
+        needed = [
+            n if isinstance(n, slice) else torch.tensor(n, device="cpu")
+            for n in state["needed"]
+        ]
+        vars(self).update(state | {"needed": needed})
 
     @classmethod
     def whole(
@@ -175,7 +191,7 @@ class Recursion:
     ) -> Recursion:
         """Every neuron at every step, but for the first and the last."""
         nodes, everything = np.arange(n_neurons), slice(0, n_neurons)
-        counts = n_inputs, n_outputs, n_steps
+        counts = n_neurons, n_inputs, n_outputs, n_steps
         return cls(nodes, *counts, everything, ()).keep(nodes, everything)
 
     def keep(self, nodes: np.ndarray, hidden: slice) -> Recursion:

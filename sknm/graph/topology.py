@@ -175,6 +175,21 @@ class Topology:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the edges, from which all else follows."""
+        return {
+            "n_nodes": self.n_nodes,
+            "loops": self.has_loops,
+            "targets": self.edges.indices,
+            "ends": self.edges.indptr,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the graph of pickled edges."""
+        targets, shape = state["targets"], (state["n_nodes"],) * 2
+        edges = (np.ones(len(targets), dtype=bool), targets, state["ends"])
+        Topology.__init__(self, sparse.csr_array(edges, shape=shape), state["loops"])
+
     @cached_property
     def edges_T(self) -> sparse.csr_array:
         """The edges turned round: row j holds the sources of node j."""

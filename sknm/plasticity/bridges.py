@@ -32,10 +32,6 @@ class Bridges:
 
     Parameters
     ----------
-    tau : float
-        The threshold.
-    penalty : ModulePenalty
-        What they cost.
     make_optimizer : callable
         Makes an Adam optimiser of a list of tensors.
 
@@ -46,14 +42,9 @@ class Bridges:
         some inside modules among them.
     """
 
-    def __init__(
-        self,
-        tau: float,
-        penalty: ModulePenalty,
-        make_optimizer: Callable[[list[Tensor]], Any],
-    ) -> None:
-        self._tau = tau
-        self._penalty = penalty
+    def __init__(self, make_optimizer: Callable[[list[Tensor]], Any]) -> None:
+        self._tau: float
+        self._penalty: ModulePenalty
         self._make_optimizer = make_optimizer
         self._optimizer: Any = None
         self._sizes: Tensor
@@ -61,8 +52,9 @@ class Bridges:
         self.above: np.ndarray
         self._flow: Flow | None = None
 
-    def start(self, W: Tensor) -> None:
-        """Begin to train those of `W`."""
+    def start(self, W: Tensor, tau: float, penalty: ModulePenalty) -> None:
+        """Begin to train those of `W`, given the threshold and what they cost."""
+        self._tau, self._penalty = tau, penalty
         if self._optimizer is None:
             self._optimizer = self._make_optimizer([W])
         # After a pickle, say, the weights are other ones.
@@ -103,11 +95,8 @@ class Bridges:
         W[ends] = W[ends].clamp(-self._tau, self._tau)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what to pickle: not the weights, which are the network's."""
-        state = {**vars(self), "_flow": None}
-        if self._optimizer is not None:
-            state["_optimizer"] = self._optimizer.without_params()
-        return state
+        """Return what to pickle: not what a start makes anew."""
+        return {k: v for k, v in vars(self).items() if k != "_sizes"} | {"_flow": None}
 
 
 def update_interval(n_nodes: int, mean_size: float) -> int:

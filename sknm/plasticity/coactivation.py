@@ -110,6 +110,9 @@ class EvolvingGraph(FixedGraph):
     ----------
     topology : Topology
         Edges to start from, from earlier to later nodes only.
+
+    Attributes
+    ----------
     epsilon : float
         Threshold of the evolution.
     interval : int or None
@@ -118,15 +121,12 @@ class EvolvingGraph(FixedGraph):
         Most of them after :meth:`start`.
     """
 
-    def __init__(
-        self,
-        topology: Topology,
-        epsilon: float,
-        interval: int | None,
-        max_evolutions: int,
-    ) -> None:
+    epsilon: float
+    interval: int | None
+    max_evolutions: int
+
+    def __init__(self, topology: Topology) -> None:
         super().__init__(topology)
-        self.set_rule(epsilon, interval, max_evolutions)
         self._n_epochs = self._n_before = 0
         self._kept: Tensor | None = None
         # The plan at the start and after each evolution, and what was kept then.
@@ -166,6 +166,18 @@ class EvolvingGraph(FixedGraph):
     def forget(self) -> None:
         """Drop the weights of absent edges."""
         self._kept, self._past = None, []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: an array instead of the tensor, and no past."""
+        kept = None if self._kept is None else self._kept.cpu().numpy()
+        return vars(self) | {"_kept": kept, "_past": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state, on the CPU."""
+        kept = state["_kept"]
+        if kept is not None:
+            kept = torch.tensor(kept, device="cpu")
+        vars(self).update(state | {"_kept": kept})
 
     @property
     def is_exhausted(self) -> bool:
@@ -230,7 +242,7 @@ class EvolvingGraph(FixedGraph):
 
     def finish(self, W: Tensor) -> Plan:
         """Put back the weights of pruned edges, which the optimiser may have moved."""
-        assert self._kept is not None, "start comes first"
-        torch.where(self.plan.mask > 0, W, self._kept.to(W.device), out=W)
+        if self._kept is not None:  # else they are as they were
+            torch.where(self.plan.mask > 0, W, self._kept.to(W.device), out=W)
         self._kept = W.clone()
         return self.plan

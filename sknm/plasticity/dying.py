@@ -35,34 +35,27 @@ class DyingNeurons:
     ----------
     plan : Recursion
         What is computed at first.
-    alpha_weight : float
-        Price of an edge, in steps of the optimiser: ``c_W``.
     locality : Locality or None
         What edges cost by their length.
 
     Attributes
     ----------
+    alpha_weight : float
+        Price of an edge, in steps of the optimiser: ``c_W``.
     history : list of int
         Number of active neurons after each epoch.
     """
 
-    def __init__(
-        self, plan: Recursion, alpha_weight: float, locality: Locality | None = None
-    ) -> None:
+    alpha_weight: float
+
+    def __init__(self, plan: Recursion, locality: Locality | None = None) -> None:
         self.plan = plan
-        self.alpha_weight = alpha_weight
         self.locality = locality
         self.history: list[int] = []
         self._fan_in = len(plan.neurons)
         self._survivors: Tensor | None = None
         self._step = 0
         self._lengths: Tensor | None = None
-
-    def set_rule(self, alpha_weight: float, alpha_locality: float) -> None:
-        """Change the prices to come."""
-        self.alpha_weight = alpha_weight
-        if self.locality is not None:
-            self.locality.alpha = alpha_locality
 
     def start(self, W: Tensor) -> Recursion:
         """Begin to train, or go on."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,8 +27,6 @@ class Locality:
         Positions of the inputs.
     n_others : int
         Number of the other neurons.
-    alpha : float
-        Price of an edge per unit of its length, ``c_L``.
     generator : torch.Generator
         Source of the positions that the others have at first, uniform in the box that
         the inputs span.
@@ -35,13 +35,16 @@ class Locality:
     ----------
     positions : Tensor of shape (n_inputs + n_others, n_dims)
         Where the neurons are; on the CPU.
+    alpha : float
+        Price of an edge per unit of its length, ``c_L``.
     """
+
+    alpha: float
 
     def __init__(
         self,
         feature_positions: Tensor,
         n_others: int,
-        alpha: float,
         generator: torch.Generator,
     ) -> None:
         low, high = feature_positions.amin(0), feature_positions.amax(0)
@@ -49,8 +52,16 @@ class Locality:
         drawn = torch.rand(shape, generator=generator, dtype=feature_positions.dtype)
         others = low + (high - low) * drawn
         self.positions = torch.cat([feature_positions, others])
-        self.alpha = alpha
         self._n_inputs = len(feature_positions)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: an array instead of the tensor."""
+        return vars(self) | {"positions": self.positions.numpy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state."""
+        positions = torch.tensor(state["positions"], device="cpu")
+        vars(self).update(state | {"positions": positions})
 
     def move(self, W: Tensor, neurons: np.ndarray) -> Tensor:
         """Move the neurons a little, and return the lengths of all edges.

@@ -141,6 +141,10 @@ class ModulePenalty:
             soft_threshold_(W, amount)
 
 
+FREE = ModulePenalty(None, 0.0)
+"""Edges cost nothing."""
+
+
 def admissible_merges(
     labels: np.ndarray, pairs: np.ndarray, limit: float
 ) -> list[bool]:
@@ -234,4 +238,5 @@ def draw_weights(
 def _uniform(
     shape: tuple[int, int], bound: float, generator: torch.Generator
 ) -> Tensor:
-    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+    drawn = torch.empty(shape, dtype=torch.float32)
+    return drawn.uniform_(-bound, bound, generator=generator)

@@ -18,7 +18,7 @@ from sknm.graph.plan import Plan
 from sknm.graph.stability import guard, settle
 from sknm.graph.topology import Topology
 from sknm.plasticity.bridges import Bridges, update_interval
-from sknm.plasticity.modules import ModulePenalty, admissible_merges
+from sknm.plasticity.modules import FREE, ModulePenalty, admissible_merges
 
 FIRST_INTERVAL, LONGEST_INTERVAL = 5, 40
 """Steps between two looks at which edges are above the threshold, at first and at most.
@@ -50,8 +50,14 @@ class ModularOrganiser:
 
     Parameters
     ----------
+    make_optimizer : callable
+        Makes an Adam optimiser of a list of tensors, for the edges between modules.
+
+    Attributes
+    ----------
     tau : float
-        Threshold of an edge's absolute weight.
+        Threshold of an edge's absolute weight. It may change, as all that follows, from
+        one :meth:`start` to the next.
     penalty : ModulePenalty
         What edges cost.
     connection : {"weak", "strong"}
@@ -60,25 +66,20 @@ class ModularOrganiser:
         What the cyclic blocks are kept to.
     margin : float
         How far below 1 they stay.
-    make_optimizer : callable
-        Makes an Adam optimiser of a list of tensors, for the edges between modules.
-    blockwise : bool, default=True
+    blockwise : bool
         Whether the weights inside modules may be trained apart from the others, where
         these are priced alone: it saves time and memory, but not every optimiser
         stands it.
-
-    Attributes
-    ----------
     history : list of dict
         What :meth:`after_epoch` found, once per call.
     """
 
-    tau: float
-    penalty: ModulePenalty
-    connection: str
-    stability: str | None
-    margin: float
     make_optimizer: Callable[[list[Tensor]], Any]
+    tau: float = 0.0
+    penalty: ModulePenalty = FREE
+    connection: str = "weak"
+    stability: str | None = None
+    margin: float = 0.0
     blockwise: bool = True
     history: list[dict[str, float]] = field(default_factory=list)
     _step: int = 0
@@ -95,11 +96,13 @@ class ModularOrganiser:
     def start(self, W: Tensor) -> Plan:
         """Bring the weights of a new graph in order; `W` is changed in place."""
         self._step, self._interval = 0, FIRST_INTERVAL
-        self._plan = self._labels = self._modules = self._coming = None
-        if self.penalty.prices_bridges_only:
+        self._plan = self._labels = self._modules = self._coming = self._prices = None
+        if not self.penalty.prices_bridges_only:
+            self._bridges = None
+        else:
             if self._bridges is None:
-                self._bridges = Bridges(self.tau, self.penalty, self.make_optimizer)
-            self._bridges.start(W)
+                self._bridges = Bridges(self.make_optimizer)
+            self._bridges.start(W, self.tau, self.penalty)
         self._plan = self._adopt(W, self._look(W))
         if self.stability is not None:
             # One clip may not do: what it puts on the diagonal is dropped.
@@ -206,8 +209,8 @@ class ModularOrganiser:
         self._modules = self._bridges = self._coming = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what to pickle: not what is still being made."""
-        return {**vars(self), "_coming": None}
+        """Return what to pickle: not what a start makes anew."""
+        return vars(self) | dict.fromkeys(("_coming", "_modules", "_prices"))
 
     def progress(self) -> str:
         """Say in a few words how the graph looks."""

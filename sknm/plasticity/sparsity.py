@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -23,22 +25,23 @@ class SparseGraph(FixedGraph):
     ----------
     topology : Topology
         The edges that may exist.
+
+    Attributes
+    ----------
     sparsity : {"uniform", "adaptive"}
         Whether all edges have price 1, or edges to nodes with many a higher one.
     alpha : float
         Strength, in steps of the optimiser.
     """
 
-    def __init__(self, topology: Topology, sparsity: str, alpha: float) -> None:
+    sparsity: str
+    alpha: float
+
+    def __init__(self, topology: Topology) -> None:
         super().__init__(topology)
         self._possible = topology
-        self.set_rule(sparsity, alpha)
         self._step = 0
         self._prices: Tensor | None = None
-
-    def set_rule(self, sparsity: str, alpha: float) -> None:
-        """Change the prices to come."""
-        self.sparsity, self.alpha = sparsity, alpha
 
     def start(self, W: Tensor) -> Plan:
         """Begin to train `W`, in which impossible edges become zero."""
@@ -60,6 +63,10 @@ class SparseGraph(FixedGraph):
     def finish(self, W: Tensor) -> Plan:
         """Leave out the edges that have vanished."""
         return Plan(Topology(W.cpu().numpy() != 0), W)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: not what a start makes anew."""
+        return vars(self) | {"_prices": None}
 
     def _current_prices(self, W: Tensor) -> Tensor:
         if self._prices is None or self._step % PRICE_INTERVAL == 0:

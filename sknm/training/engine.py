@@ -1,113 +1,16 @@
-"""From options and tensors to a trained net."""
+"""The training of a net: its epochs, and how they end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Literal
 
 import torch
-from torch import nn
 
 from sknm.training.monitor import Monitor
 from sknm.training.net import NonFiniteLoss, Table, TrainingNet
-from sknm.training.network import Network
-from sknm.training.optimizers import AdamW
 from sknm.training.recipe import Constant, OneCycle
 
-LBFGS_ITERATIONS = 4
-"""Iterations of L-BFGS that make an epoch: after more of them, the graph would be far
-from what has a solution before it is guarded."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to train.
-
-    Attributes
-    ----------
-    optimizer : {"adamw", "sgd", "lbfgs"}
-        Which optimiser.
-    learning_rate : float
-        Peak of the learning rate.
-    alpha : float
-        Weight decay.
-    batch_size : int
-        Rows per step.
-    device : str
-        Where to compute.
-    """
-
-    optimizer: str
-    learning_rate: float
-    alpha: float
-    batch_size: int
-    device: str
-
-
-def build_net(
-    network: Network,
-    criterion: nn.Module,
-    organiser: Any,
-    generator: torch.Generator,
-    options: Options,
-) -> TrainingNet:
-    """Put a network and its optimiser into a skorch net.
-
-    Parameters
-    ----------
-    network : Network
-        What to train.
-    criterion : nn.Module
-        The loss.
-    organiser : object
-        What changes the topology, see `TrainingNet`.
-    generator : torch.Generator
-        Source of the order of the rows.
-    options : Options
-        How to train.
-
-    Returns
-    -------
-    TrainingNet
-        Initialised.
-    """
-    net = TrainingNet(
-        network,
-        criterion,
-        organiser=organiser,
-        generator=generator,
-        batch_size=options.batch_size,
-        device=options.device,
-        **_optimizer_arguments(options),
-    )
-    return net.initialize()
-
-
-def _optimizer_arguments(options: Options) -> dict[str, Any]:
-    if options.optimizer == "lbfgs":
-        # L-BFGS takes no weight decay: the network's loss holds it, see TrainingNet.
-        return {
-            "optimizer": torch.optim.LBFGS,
-            "lr": 1.0,
-            "optimizer__max_iter": LBFGS_ITERATIONS,
-            "optimizer__line_search_fn": "strong_wolfe",
-            "l2": options.alpha,
-        }
-    if options.optimizer == "sgd":
-        return {
-            "optimizer": torch.optim.SGD,
-            "lr": options.learning_rate,
-            "optimizer__weight_decay": options.alpha,
-            "optimizer__momentum": 0.9,
-            "optimizer__nesterov": True,
-        }
-    # Skorch knows the parameters of torch's own optimisers only.
-    adamw = partial(AdamW, weight_decay=options.alpha)
-    return {
-        "optimizer": adamw,
-        "lr": options.learning_rate,
-    }
+Ending = Literal["finished", "interrupted", "diverged", "lost"]
 
 
 def train(
@@ -117,7 +20,7 @@ def train(
     learning_rate: float,
     monitor: Monitor,
     one_cycle: bool,
-) -> str:
+) -> Ending:
     """Run epochs until the last one, or until there is reason to stop.
 
     Parameters
@@ -137,8 +40,9 @@ def train(
 
     Returns
     -------
-    {"finished", "interrupted", "diverged"}
-        How it ended. After "diverged" the net is back in its last finite state.
+    {"finished", "interrupted", "diverged", "lost"}
+        How it ended. After "diverged" the net is back in its last finite state; "lost"
+        says that there was none.
     """
     n_steps = n_epochs * len(net.get_iterator(table, training=True))
     net.schedule = (
@@ -150,16 +54,17 @@ def train(
     net.ending_ = ending = _loop(net, table, n_epochs)
     if ending == "diverged":
         # What rules and optimiser remember is no longer finite, either.
-        net.organiser.forget()
-        net.restore(monitor.last)
-        net.initialize_optimizer()
+        net.go_back(monitor.last)
+        net.ending_ = ending if net.has_finite_outputs(table) else "lost"
     elif monitor.stops and monitor.best is not None:
         net.restore(monitor.best)
+    elif ending == "interrupted" and not _is_whole(net, table):
+        net.go_back(monitor.last)
     monitor.forget()
-    return ending
+    return net.ending_
 
 
-def _loop(net: TrainingNet, table: Table, n_epochs: int) -> str:
+def _loop(net: TrainingNet, table: Table, n_epochs: int) -> Ending:
     try:
         net.fit_loop(table, epochs=n_epochs)
     except KeyboardInterrupt:
@@ -167,6 +72,15 @@ def _loop(net: TrainingNet, table: Table, n_epochs: int) -> str:
     except NonFiniteLoss:
         return "diverged"
     return "finished" if net.has_finite_loss(table) else "diverged"
+
+
+def _is_whole(net: TrainingNet, table: Table) -> bool:
+    """Whether a net that was interrupted anywhere can be used as it is."""
+    try:
+        net.settle()
+        return net.has_finite_loss(table)
+    except (RuntimeError, ValueError, IndexError):  # half of it was changed
+        return False
 
 
 def choose_device(name: str) -> str:

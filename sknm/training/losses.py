@@ -21,6 +21,10 @@ class CrossEntropy(nn.Module):
         super().__init__()
         self.label_smoothing = label_smoothing
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is made of."""
+        return CrossEntropy, (self.label_smoothing,)
+
     def forward(self, logits: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
         """Mean loss of logits (n_samples, n_classes) and codes (n_samples,)."""
         return _SmoothedCrossEntropy.apply(logits, y, weights, self.label_smoothing)
@@ -52,6 +56,10 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
 
 class SquaredError(nn.Module):
     """Half the squared error, averaged over outputs and weighted samples."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle that it is one."""
+        return SquaredError, ()
 
     def forward(self, outputs: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
         """Mean loss of outputs and targets, both (n_samples, n_outputs)."""

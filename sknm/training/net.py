@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,13 +13,24 @@ from skorch import NeuralNet
 from torch import Tensor
 
 from sknm.graph.blocks import ModuleWeights
+from sknm.graph.equilibrium import Gradient, Memory
 from sknm.training.network import Network
-from sknm.training.optimizers import change_moments, replace_params
+from sknm.training.optimizers import (
+    Options,
+    change_moments,
+    memory_of,
+    remember,
+    replace_params,
+)
 from sknm.training.recipe import Constant, step_scale
 from sknm.training.rows import Inputs, Rows, pick
 
 FINITE_CHECK_INTERVAL = 16
 """Steps between two looks at whether the loss is finite."""
+
+KEPT_HISTORY = 1000
+"""Epochs of earlier calls that are remembered: so that a call costs the same after any
+number of others."""
 
 
 class NonFiniteLoss(Exception):
@@ -29,6 +39,27 @@ class NonFiniteLoss(Exception):
 
 class StopTraining(Exception):
     """Raised by a callback to end the training for good reason."""
+
+
+def _is_finite(loss: Tensor) -> bool:
+    """Whether a loss is a number, in double precision one that single could hold."""
+    return abs(loss.item()) <= torch.finfo(torch.float32).max
+
+
+def _refused(name: str) -> Callable[..., Any]:
+    """Make a method of skorch's that has no meaning here say where to go."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(
+            f"net_.{name} is not to be used: the net trains on tables of tensors and "
+            "knows neither labels nor scales. Call the methods of the estimator that "
+            "holds it: fit, partial_fit, predict, predict_proba, node_values, or "
+            "sklearn.base.clone(estimator)."
+        )
+
+    method.__name__ = name
+    method.__doc__ = "Refuse: the estimator that holds the net has such a method."
+    return method
 
 
 @dataclass(frozen=True)
@@ -131,10 +162,8 @@ class TrainingNet(NeuralNet):
         has them.
     generator : torch.Generator
         Source of the order of the rows.
-    l2 : float, default=0.0
-        Weight decay as a term of the loss, for optimisers that have none.
-    **kwargs
-        For `skorch.NeuralNet`.
+    options : Options
+        How to train.
     """
 
     def __init__(
@@ -144,15 +173,36 @@ class TrainingNet(NeuralNet):
         *,
         organiser: Any,
         generator: torch.Generator,
-        l2: float = 0.0,
-        **kwargs: Any,
+        options: Options,
     ) -> None:
         self.organiser = organiser
-        self.l2 = l2
+        self.options = options
         self.generator = generator
         self.schedule: Callable[[int], float] = Constant(0.0)
         self._trained: ModuleWeights | None = None
-        super().__init__(module, criterion, train_split=None, verbose=0, **kwargs)
+        super().__init__(
+            module,
+            criterion,
+            batch_size=options.batch_size,
+            device=options.device,
+            train_split=None,
+            verbose=0,
+        )
+
+    fit = _refused("fit")
+    partial_fit = _refused("partial_fit")
+    predict = _refused("predict")
+    predict_proba = _refused("predict_proba")
+    forward = _refused("forward")
+    forward_iter = _refused("forward_iter")
+    infer = _refused("infer")
+    evaluation_step = _refused("evaluation_step")
+    validation_step = _refused("validation_step")
+    set_params = _refused("set_params")
+    save_params = _refused("save_params")
+    load_params = _refused("load_params")
+    trim_for_prediction = _refused("trim_for_prediction")
+    __sklearn_clone__ = _refused("__sklearn_clone__")
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
@@ -174,10 +224,10 @@ class TrainingNet(NeuralNet):
         """One pass over the batches, without skorch's records of each of them."""
         if iterator is None:
             return
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), dtype=torch.float32, device=self.device)
         for k, batch in enumerate(iterator):
             loss = step_fn(batch)["loss"].detach()
-            total += loss * (len(batch) / len(iterator.table))
+            total = total + loss * (len(batch) / len(iterator.table))
             if k % FINITE_CHECK_INTERVAL == 0:
                 self._check_finite(loss)
         self._check_finite(total)
@@ -188,14 +238,14 @@ class TrainingNet(NeuralNet):
         network = self.module_
         step_size = self._set_step_sizes()
         network.gradient = self.organiser.gradient()
-        if isinstance(network.gradient, ModuleWeights):
-            self._train_modules(network.gradient)
+        self._train_modules(network.gradient)
         network.train()
         is_lbfgs = isinstance(self.optimizer_, torch.optim.LBFGS)
         if is_lbfgs:
-            step = super().train_step(batch, **fit_params)
-            # What it learnt of the curvature ends where the organiser moves weights.
+            # What it learnt of the curvature ends where the organiser moves weights;
+            # a step that was interrupted leaves half of it.
             self.optimizer_.state.clear()
+            step = self._train_step_with_closure(batch)
         else:
             # Skorch's closure and notifications take as long as the small solves.
             self.optimizer_.zero_grad()
@@ -209,13 +259,30 @@ class TrainingNet(NeuralNet):
             )
         return step
 
-    def _train_modules(self, modules: ModuleWeights) -> None:
-        """Have the optimiser move the weights inside modules instead of all."""
+    def _train_step_with_closure(self, batch: Batch) -> dict[str, Any]:
+        """One step of an optimiser that asks for the loss several times."""
+        steps = []
+
+        def closure() -> Tensor:
+            self.optimizer_.zero_grad()
+            steps.append(self.train_step_single(batch))
+            return steps[-1]["loss"]
+
+        self.optimizer_.step(closure)
+        return steps[0]
+
+    def _train_modules(self, gradient: Gradient | ModuleWeights) -> None:
+        """Have the optimiser move the weights inside modules, if so, instead of all."""
+        modules = gradient if isinstance(gradient, ModuleWeights) else None
         former, self._trained = self._trained, modules
         if former is modules:
             return
-        rearrange = None if former is None else partial(modules.rearrange, former)
-        replace_params(self.optimizer_, "node_weights", modules.values, rearrange)
+        if modules is None:
+            params, rearrange = [self.module_.node_weights], None
+        else:
+            params = modules.values
+            rearrange = None if former is None else partial(modules.rearrange, former)
+        replace_params(self.optimizer_, "node_weights", params, rearrange)
 
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Loss and gradients of one batch."""
@@ -225,8 +292,8 @@ class TrainingNet(NeuralNet):
         penalty = network.penalty(batch.weights)
         if penalty is not None:
             loss = loss + penalty
-        if self.l2:
-            loss = loss + self.l2 / 2 * network.squared_weights()
+        if self.options.l2:
+            loss = loss + self.options.l2 / 2 * network.squared_weights()
         loss.backward()
         self.organiser.before_step(network)
         return {"loss": loss, "y_pred": outputs}
@@ -237,6 +304,56 @@ class TrainingNet(NeuralNet):
             super().fit_loop(X, y, **kwargs)
         except StopTraining:
             pass
+        return self
+
+    def start(self, set_rule: Callable[[Any], None]) -> None:
+        """Have the organiser take up the graph, as at the beginning of training.
+
+        Parameters
+        ----------
+        set_rule : callable
+            Tells the organiser how to change the graph from now on.
+        """
+        network, former = self.module_, dict(vars(self.organiser))
+        set_rule(self.organiser)
+        if self.history and vars(self.organiser) != former:
+            # What is remembered of the weights, as momentum, comes of other prices.
+            self.organiser.forget()
+            self._train_modules("all")
+            W = [network.node_weights]
+            replace_params(self.optimizer_, "node_weights", W, None)
+        for history in (self.history, self.organiser.history):
+            del history[:-KEPT_HISTORY]
+        with torch.no_grad():
+            network.plan = self.organiser.start(network.node_weights.data)
+
+    def follow(self, options: Options, criterion: Any) -> None:
+        """Go on with other options.
+
+        Parameters
+        ----------
+        options : Options
+            How to train from now on.
+        criterion : nn.Module
+            The loss from now on.
+        """
+        former, self.options = self.options, options
+        self.criterion = self.criterion_ = criterion
+        self.batch_size = options.batch_size
+        if options.device != self.device:
+            self.move(options.device)
+        elif options.optimizer != former.optimizer:
+            self.initialize_optimizer()
+        else:
+            options.set_decay(self.optimizer_)
+
+    def move(self, device: str) -> TrainingNet:
+        """Bring all to a device; what the organiser and the optimiser know is lost."""
+        self.device = device
+        self.module_.move(device)
+        self.organiser.forget()
+        self.organiser.resume(self.module_.plan)
+        self.initialize_optimizer()
         return self
 
     def end_epoch(self, table: Table, is_last: bool) -> None:
@@ -252,12 +369,43 @@ class TrainingNet(NeuralNet):
         state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}
         return {"parameters": state, "plan": self.module_.plan}
 
+    def backup(self) -> dict[str, Any]:
+        """Copy what :meth:`recover` needs to undo a training."""
+        network = {k: v for k, v in vars(self.module_).items() if not k.startswith("_")}
+        return self.snapshot() | {
+            "network": network,
+            "net": {k: vars(self)[k] for k in ("options", "criterion", "criterion_")},
+            "device": self.device,
+            "history": list(self.history),
+            "graph history": list(self.organiser.history),
+        }
+
+    def recover(self, backup: dict[str, Any]) -> None:
+        """Undo a training that failed, whatever it left."""
+        vars(self).update(backup["net"])
+        if self.device != backup["device"]:
+            self.move(backup["device"])
+        vars(self.module_).update(backup["network"])
+        self.go_back(backup)
+        self.history[:] = backup["history"]
+        self.organiser.history[:] = backup["graph history"]
+
+    def go_back(self, snapshot: dict[str, Any]) -> None:
+        """Restore a snapshot where rules and optimiser can't be relied on any more."""
+        self.organiser.forget()
+        self.restore(snapshot)
+        self.initialize_optimizer()
+        self.module_.memory = Memory()
+        self.module_.eval()
+
     def settle(self) -> None:
         """Have the organiser finish the graph, as at the end of training."""
         W = self.module_.node_weights.data
         with torch.no_grad():
             # Training may go on from before: a copy keeps the organiser as it is.
-            self.module_.plan = copy.copy(self.organiser).finish(W)
+            organiser = object.__new__(type(self.organiser))
+            vars(organiser).update(vars(self.organiser))
+            self.module_.plan = organiser.finish(W)
 
     def has_finite_loss(self, table: Table) -> bool:
         """Whether the loss of the first batch of the table is a finite number."""
@@ -265,7 +413,14 @@ class TrainingNet(NeuralNet):
         batch = table.take(slice(n_rows))
         with torch.no_grad():
             loss = self.criterion_(network(batch.X), batch.y, batch.weights)
-        return math.isfinite(loss.item())
+        return _is_finite(loss)
+
+    @torch.no_grad()
+    def has_finite_outputs(self, table: Table) -> bool:
+        """Whether the outputs of all rows of the table are finite numbers."""
+        network = self.module_.eval()
+        chunks = table.X.split(network.chunk_rows, network.device)
+        return all(bool(network(chunk).isfinite().all()) for chunk in chunks)
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Go back to a snapshot."""
@@ -293,7 +448,7 @@ class TrainingNet(NeuralNet):
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> TrainingNet:
         """Set up the optimiser, with a step size of its own for the node weights."""
         named = dict(self.module_.named_parameters())
-        if self.optimizer is torch.optim.LBFGS:
+        if self.options.optimizer == "lbfgs":
             groups = [{"name": "all", "params": list(named.values())}]
         else:
             others = {"name": "others", "scale": 1.0, "params": []}
@@ -305,24 +460,49 @@ class TrainingNet(NeuralNet):
                 else:
                     others["params"].append(p)
         self._trained = None
-        options = self.get_params_for("optimizer")
-        self.optimizer_ = self.optimizer(groups, lr=self.lr, **options)
-        if "optimizer_" not in self.cuda_dependent_attributes_:
-            # Skorch pickles these together, so that the optimiser's parameters still
-            # are the module's afterwards; it knows torch's own optimisers only.
-            self.cuda_dependent_attributes_ += ["optimizer_"]
+        # Skorch would not let it be another one than at first.
+        vars(self)["optimizer_"] = self.options.make_optimizer(groups)
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: arrays and plain objects, from which all follows."""
+        return {
+            "network": self.module_,
+            "criterion": self.criterion_,
+            "organiser": self.organiser,
+            "generator": self.generator.get_state().numpy(),
+            "options": self.options,
+            "device": self.device,
+            "optimizer": memory_of(self.optimizer_),
+            "modules": None if self._trained is None else self._trained.labels,
+            "history": list(self.history),
+        }
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up a pickled state; net and network draw from one generator again."""
-        super().__setstate__(state)
-        self.module_.generator = self.generator
-        if isinstance(self.optimizer_, torch.optim.LBFGS):
-            # What torch leaves out of L-BFGS's pickle.
-            self.optimizer_._params = self.optimizer_.param_groups[0]["params"]
-            self.optimizer_._numel_cache = None
+        """Make the net anew."""
+        generator = torch.Generator("cpu")
+        generator.set_state(torch.tensor(state["generator"], device="cpu"))
+        network = state["network"]
+        network.generator = generator  # net and network draw from the same one
+        TrainingNet.__init__(
+            self,
+            network,
+            state["criterion"],
+            organiser=state["organiser"],
+            generator=generator,
+            options=replace(state["options"], device="cpu"),
+        )
+        self.initialize()
+        if state["modules"] is not None:
+            modules = ModuleWeights(state["modules"], network.node_weights.data)
+            self._train_modules(modules)
+        remember(self.optimizer_, state["optimizer"])
+        self.history.extend(state["history"])
+        if state["device"] != "cpu":
+            self.options = state["options"]
+            self.move(state["device"])
 
     @staticmethod
     def _check_finite(loss: Tensor) -> None:
-        if not math.isfinite(loss.item()):
+        if not _is_finite(loss):
             raise NonFiniteLoss

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from sknm.graph.activations import ACTIVATIONS
+from sknm.graph.activations import ACTIVATIONS, Activation
 from sknm.graph.blocks import ModuleWeights
 from sknm.graph.equilibrium import (
     Flow,
@@ -92,15 +92,17 @@ class Weights:
         Weights
             In single precision.
         """
-        U = torch.randn(input_shape, generator=generator)
+        U = torch.randn(input_shape, generator=generator, dtype=torch.float32)
         W = draw_node_weights(generator)
-        biases = torch.empty(len(W))
+        biases = torch.empty(len(W), dtype=torch.float32)
+        biases.uniform_(-0.1, 0.1, generator=generator)
+        V = torch.randn(output_shape, generator=generator, dtype=torch.float32)
         return cls(
             U * (input_gain / input_shape[0] ** 0.5),
             W,
-            biases.uniform_(-0.1, 0.1, generator=generator),
-            torch.randn(output_shape, generator=generator) / output_shape[0] ** 0.5,
-            torch.zeros(output_shape[1]),
+            biases,
+            V / output_shape[0] ** 0.5,
+            torch.zeros(output_shape[1], dtype=torch.float32),
         )
 
     def to(self, dtype: torch.dtype) -> Weights:
@@ -113,15 +115,16 @@ class Network(nn.Module):
 
     Parameters
     ----------
-    activation : str
-        Name of the activation σ.
-    dropout : float
-        Share of the nodes whose output is left out of a training step.
     generator : torch.Generator
         Source of randomness of the dropout.
 
     Attributes
     ----------
+    sigma : Activation
+        The activation σ; set, as all that may change from one training to the next,
+        before the first use.
+    dropout : float
+        Share of the nodes whose output is left out of a training step.
     plan : Any
         How to compute with the edges that exist; set before the first use.
     gradient : {"edges", "all"} or ModuleWeights
@@ -131,15 +134,13 @@ class Network(nn.Module):
     """
 
     plan: Any
+    sigma: Activation
+    dropout: float
     node_weights: Tensor
     node_biases: Tensor
 
-    def __init__(
-        self, activation: str, dropout: float, generator: torch.Generator
-    ) -> None:
+    def __init__(self, generator: torch.Generator) -> None:
         super().__init__()
-        self.sigma = ACTIVATIONS[activation]
-        self.dropout = dropout
         self.generator = generator
         self.gradient: Gradient | ModuleWeights = "all"
         self.memory = Memory()
@@ -153,6 +154,30 @@ class Network(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return self.node_biases.device
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle: arrays instead of tensors, and no generator."""
+        left_out = "generator", "memory", "gradient", "training"
+        own = {
+            name: value
+            for name, value in vars(self).items()
+            if not (name.startswith("_") or name in left_out)
+        }
+        arrays = {name: p.detach().cpu().numpy() for name, p in self.named_parameters()}
+        return own | {"sigma": self.sigma.name, "arrays": arrays}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state, on the CPU, ready to predict."""
+        nn.Module.__init__(self)
+        for name, array in state["arrays"].items():
+            tensor = torch.tensor(array, device="cpu")
+            setattr(self, name, nn.Parameter(tensor))
+        for name, value in state.items():
+            if name != "arrays":
+                setattr(self, name, value)
+        self.sigma = ACTIVATIONS[state["sigma"]]
+        self.gradient, self.memory = "all", Memory()
+        self.eval()
 
     @abstractmethod
     def solve(self, X: Inputs, prepared: Any = None) -> Solution:
@@ -231,32 +256,23 @@ class GraphNetwork(Network):
     ----------
     weights : Weights
         Parameters to start from.
-    activation : str
-        Name of the activation σ.
-    training_options, options : SolverOptions
-        How to solve while training, and afterwards.
-    dropout : float
-        Share of the nodes whose output is left out of a training step.
     generator : torch.Generator
         Source of randomness of the dropout.
+
+    Attributes
+    ----------
+    training_options, options : SolverOptions
+        How to solve while training, and afterwards.
     """
 
     plan: Plan
+    training_options: SolverOptions
+    options: SolverOptions
 
-    def __init__(
-        self,
-        weights: Weights,
-        activation: str,
-        training_options: SolverOptions,
-        options: SolverOptions,
-        dropout: float,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__(activation, dropout, generator)
+    def __init__(self, weights: Weights, generator: torch.Generator) -> None:
+        super().__init__(generator)
         for name, value in vars(weights).items():
             setattr(self, name, nn.Parameter(value))
-        self.training_options = training_options
-        self.options = options
 
     @contextmanager
     def at_work(self, n_jobs: int | None) -> Iterator[None]:

@@ -1,13 +1,70 @@
-"""AdamW with as little around the arithmetic as can be."""
+"""The optimisers: which there are, and AdamW with little around the arithmetic."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+LBFGS_ITERATIONS = 4
+"""Iterations of L-BFGS that make an epoch: after more of them, the graph would be far
+from what has a solution before it is guarded."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train.
+
+    Attributes
+    ----------
+    optimizer : {"adamw", "sgd", "lbfgs"}
+        Which optimiser.
+    learning_rate : float
+        Peak of the learning rate.
+    alpha : float
+        Weight decay.
+    batch_size : int
+        Rows per step.
+    device : str
+        Where to compute.
+    """
+
+    optimizer: str
+    learning_rate: float
+    alpha: float
+    batch_size: int
+    device: str
+
+    @property
+    def l2(self) -> float:
+        """Weight decay as a term of the loss: L-BFGS has none of its own."""
+        return self.alpha if self.optimizer == "lbfgs" else 0.0
+
+    def make_optimizer(self, groups: list[dict[str, Any]]) -> Any:
+        """Make the optimiser of some groups of parameters."""
+        if self.optimizer == "lbfgs":
+            return torch.optim.LBFGS(
+                groups, 1.0, max_iter=LBFGS_ITERATIONS, line_search_fn="strong_wolfe"
+            )
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(
+                groups,
+                self.learning_rate,
+                momentum=0.9,
+                weight_decay=self.alpha,
+                nesterov=True,
+            )
+        return AdamW(groups, self.learning_rate, self.alpha)
+
+    def set_decay(self, optimizer: Any) -> None:
+        """Have an optimiser go on with this weight decay."""
+        for group in optimizer.param_groups:
+            if "weight_decay" in group:
+                group["weight_decay"] = self.alpha
 
 
 class AdamW:
@@ -112,11 +169,17 @@ class AdamW:
         if rearrange is not None:
             self._moments[k].follow(former, rearrange)
 
-    def without_params(self) -> AdamW:
-        """Copy all but the parameters."""
-        other = copy.copy(self)
-        other.param_groups = [group | {"params": []} for group in self.param_groups]
-        return other
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the parameters, which are others', as arrays and numbers."""
+        return {
+            "param_groups": [group | {"params": []} for group in self.param_groups],
+            "moments": [moments.as_arrays() for moments in self._moments],
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state; the parameters have to be given to the groups."""
+        self.param_groups = state["param_groups"]
+        self._moments = [_Moments.of_arrays(arrays) for arrays in state["moments"]]
 
     def _prepare(self) -> None:
         if not self._moments:
@@ -153,7 +216,7 @@ def replace_params(
 
     Parameters
     ----------
-    optimizer : AdamW or torch.optim.SGD
+    optimizer : AdamW or torch.optim.SGD or torch.optim.LBFGS
         The optimiser.
     name : str
         Name of the group.
@@ -163,7 +226,9 @@ def replace_params(
         Makes what is remembered of the new ones from what is of the old; without
         it, that starts from zero.
     """
-    group = next(group for group in optimizer.param_groups if group["name"] == name)
+    group = next((g for g in optimizer.param_groups if g["name"] == name), None)
+    if group is None:  # L-BFGS has one of all parameters, and remembers nothing
+        return
     if isinstance(optimizer, AdamW):
         optimizer.replace(group, params, rearrange)
         return
@@ -173,6 +238,48 @@ def replace_params(
     if rearrange is not None and all(buffer is not None for buffer in buffers):
         for p, buffer in zip(params, rearrange(buffers), strict=True):
             optimizer.state[p] = {"momentum_buffer": buffer}
+
+
+def memory_of(optimizer: Any) -> Any:
+    """Return what an optimiser remembers, as arrays and numbers.
+
+    Parameters
+    ----------
+    optimizer : AdamW or torch.optim.SGD or torch.optim.LBFGS
+        The optimiser.
+
+    Returns
+    -------
+    object
+        For :func:`remember`.
+    """
+    if isinstance(optimizer, AdamW):
+        return optimizer.__getstate__()["moments"]
+    states = [
+        [optimizer.state.get(p, {}).get("momentum_buffer") for p in group["params"]]
+        for group in optimizer.param_groups
+    ]
+    return [[None if b is None else b.cpu().numpy() for b in group] for group in states]
+
+
+def remember(optimizer: Any, memory: Any) -> None:
+    """Have a new optimiser remember what another one did.
+
+    Parameters
+    ----------
+    optimizer : AdamW or torch.optim.SGD or torch.optim.LBFGS
+        The optimiser, on the CPU.
+    memory : object
+        What :func:`memory_of` returned.
+    """
+    if isinstance(optimizer, AdamW):
+        optimizer._moments = [_Moments.of_arrays(arrays) for arrays in memory]
+        return
+    for group, buffers in zip(optimizer.param_groups, memory, strict=True):
+        for p, buffer in zip(group["params"], buffers, strict=True):
+            if buffer is not None:
+                known = {"momentum_buffer": torch.tensor(buffer, device="cpu")}
+                optimizer.state[p] = known
 
 
 def change_moments(optimizer: Any, change: Callable[[Tensor], Tensor]) -> None:
@@ -204,7 +311,29 @@ class _Moments:
     def __init__(self, params: list[Tensor]) -> None:
         self.means = [torch.zeros_like(p) for p in params]
         self.squares = [torch.zeros_like(p) for p in params]
-        self.steps = [torch.zeros((), device=p.device) for p in params]
+        self.steps = [
+            torch.zeros((), dtype=torch.float32, device=p.device) for p in params
+        ]
+
+    def as_arrays(self) -> dict[str, list[Any]]:
+        """Copy them as arrays and numbers."""
+        return {
+            "means": [mean.cpu().numpy() for mean in self.means],
+            "squares": [square.cpu().numpy() for square in self.squares],
+            "steps": [step.item() for step in self.steps],
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, list[Any]]) -> _Moments:
+        """Make them of arrays and numbers, on the CPU."""
+        moments = cls([])
+        moments.means = [torch.tensor(a, device="cpu") for a in arrays["means"]]
+        moments.squares = [torch.tensor(a, device="cpu") for a in arrays["squares"]]
+        moments.steps = [
+            torch.tensor(step, dtype=torch.float32, device="cpu")
+            for step in arrays["steps"]
+        ]
+        return moments
 
     def rows(self, rows: slice) -> _Moments:
         """Those of some rows, which share the memory."""

@@ -30,34 +30,28 @@ class QuadraticNetwork(Network):
         ``L`` as node weights, and those of inputs and outputs.
     constraint_weights : Tensor of shape (n_nodes, n_constraints)
         ``K``, the constraints' normals in its columns.
-    activation : str
-        Name of the activation σ.
-    solver : {"admm", "proxqp"}
-        How to solve.
-    dropout : float
-        Share of the nodes whose output is left out of a training step.
     generator : torch.Generator
         Source of randomness of the dropout.
+
+    Attributes
+    ----------
+    solver : {"admm", "proxqp"}
+        How to solve.
     """
 
+    solver: str
+
     def __init__(
-        self,
-        weights: Weights,
-        constraint_weights: Tensor,
-        activation: str,
-        solver: str,
-        dropout: float,
-        generator: torch.Generator,
+        self, weights: Weights, constraint_weights: Tensor, generator: torch.Generator
     ) -> None:
-        super().__init__(activation, dropout, generator)
-        self.solver = solver
+        super().__init__(generator)
         n_nodes, n_constraints = constraint_weights.shape
-        slack = torch.full((n_constraints,), FIRST_SLACK).expm1().log()
+        slack = torch.full((n_constraints,), FIRST_SLACK, dtype=torch.float32)
         for name, value in vars(weights).items():
             setattr(self, name, nn.Parameter(value.double()))
         self.constraint_weights = nn.Parameter(constraint_weights.double())
         self.feasible_point = nn.Parameter(torch.zeros(n_nodes, dtype=torch.float64))
-        self.constraint_slack = nn.Parameter(slack.double())
+        self.constraint_slack = nn.Parameter(slack.expm1().log().double())
 
     def forward(self, X: Inputs) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""

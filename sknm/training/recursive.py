@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,17 +24,14 @@ class RecursiveNetwork(Network):
         ``W`` to start from.
     node_biases : Tensor of shape (n_neurons,)
         ``b`` to start from.
-    activation : str
-        Name of the activation σ.
-    alpha_activity : float
-        Price of activity, ``c_N``.
-    dropout : float
-        Share of the neurons from which outputs don't read in a training step.
     generator : torch.Generator
-        Source of randomness of the dropout.
+        Source of randomness of the dropout: neurons from which outputs don't read in a
+        training step.
 
     Attributes
     ----------
+    alpha_activity : float
+        Price of activity, ``c_N``.
     plan : Recursion
         What is computed; has to be set before the first use.
     activity : Tensor of shape (n_neurons,)
@@ -45,20 +43,14 @@ class RecursiveNetwork(Network):
 
     plan: Recursion
     activity: Tensor
+    alpha_activity: float
 
     def __init__(
-        self,
-        node_weights: Tensor,
-        node_biases: Tensor,
-        activation: str,
-        alpha_activity: float,
-        dropout: float,
-        generator: torch.Generator,
+        self, node_weights: Tensor, node_biases: Tensor, generator: torch.Generator
     ) -> None:
-        super().__init__(activation, dropout, generator)
+        super().__init__(generator)
         self.node_weights = nn.Parameter(node_weights)
         self.node_biases = nn.Parameter(node_biases)
-        self.alpha_activity = alpha_activity
         self._row_activity: Tensor | None = None
         self.register_buffer("activity", None, persistent=False)
         self.forget_activity()
@@ -146,6 +138,13 @@ class RecursiveNetwork(Network):
             p.grad = None
         self.forget_activity()
         return at_nodes
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state; what was observed in training is not in it."""
+        super().__setstate__(state)
+        self._row_activity = None
+        self.register_buffer("activity", None, persistent=False)
+        self.forget_activity()
 
     def forget_activity(self) -> None:
         """Begin anew to add up how active neurons are."""

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.problem import SolverOptions
 from sknm.graph.topology import Topology
 from sknm.plasticity import coactivation
@@ -23,6 +24,12 @@ TRIANGLE = Topology.triangular(N_NODES)
 # From 2**-53 on, 1 - epsilon is less than 1.
 epsilons = st.floats(2**-53, 1, exclude_min=True, exclude_max=True)
 small_epsilons = st.floats(2**-53, 0.5, exclude_min=True, exclude_max=True)
+
+
+def evolving(topology, epsilon, interval, max_evolutions):
+    organiser = EvolvingGraph(topology)
+    organiser.set_rule(epsilon, interval, max_evolutions)
+    return organiser
 
 
 @st.composite
@@ -202,7 +209,7 @@ class Training:
     def __init__(self, topology=TRIANGLE, max_evolutions=10):
         generator = torch.Generator().manual_seed(0)
         self.W = torch.randn(N_NODES, N_NODES, generator=generator)
-        self.organiser = EvolvingGraph(topology, 0.4, None, max_evolutions)
+        self.organiser = evolving(topology, 0.4, None, max_evolutions)
         self.plan = self.organiser.start(self.W)
         self.optimizer = AdamW([self.W], lr=0.1, weight_decay=0.5)
 
@@ -337,10 +344,9 @@ def network():
     weights = Weights.draw(
         lambda g: draw_edges(TRIANGLE, g), (3, N_NODES), (N_NODES, 2), 1.0, generator
     )
-    options = SolverOptions()
-    network = GraphNetwork(
-        weights.to(torch.float64), "relu", options, options, 0.5, generator
-    )
+    network = GraphNetwork(weights.to(torch.float64), generator)
+    network.sigma, network.dropout = ACTIVATIONS["relu"], 0.5
+    network.training_options = network.options = SolverOptions()
     return network.train()
 
 
@@ -363,7 +369,7 @@ def test_observation_is_what_the_node_values_say(
     network, table, monkeypatch, chunk_rows, is_weighted
 ):
     monkeypatch.setattr(coactivation, "CHUNK_ROWS", chunk_rows)
-    organiser = EvolvingGraph(TRIANGLE, 0.4, 1, 1)
+    organiser = evolving(TRIANGLE, 0.4, 1, 1)
     network.plan = organiser.start(network.node_weights.data)
     S = activity(network, table).T.astype(float)
     w = table.weights.numpy() if is_weighted else np.ones(20)
@@ -389,7 +395,7 @@ def test_observation_holds_no_more_than_a_chunk(network, table, monkeypatch):
 
     monkeypatch.setattr(network, "solve", watched_solve)
     monkeypatch.setattr(Coactivation, "add", watched_add)
-    organiser = EvolvingGraph(TRIANGLE, 0.4, 1, 1)
+    organiser = evolving(TRIANGLE, 0.4, 1, 1)
     network.plan = organiser.start(network.node_weights.data)
     organiser.observe(network, table)
     assert solved == [7, 7, 6]
@@ -398,7 +404,7 @@ def test_observation_holds_no_more_than_a_chunk(network, table, monkeypatch):
 
 @pytest.mark.parametrize("is_training", [True, False])
 def test_observation_leaves_the_network_as_it_was(network, table, is_training):
-    organiser = EvolvingGraph(TRIANGLE, 0.4, 1, 1)
+    organiser = evolving(TRIANGLE, 0.4, 1, 1)
     network.plan = organiser.start(network.node_weights.data)
     before = {name: p.clone() for name, p in network.state_dict().items()}
     network.train(is_training)
@@ -436,12 +442,12 @@ def epochs_with_an_evolution(organiser, network, table, n_epochs=12, n_known=12)
 def test_evolutions_come_at_intervals_up_to_the_most_and_never_last(
     network, table, interval, most, expected
 ):
-    organiser = EvolvingGraph(TRIANGLE, 0.4, interval, most)
+    organiser = evolving(TRIANGLE, 0.4, interval, most)
     assert epochs_with_an_evolution(organiser, network, table) == expected
 
 
 def test_evolutions_are_counted_anew_at_each_start(network, table):
-    organiser = EvolvingGraph(TRIANGLE, 0.4, 4, 1)
+    organiser = evolving(TRIANGLE, 0.4, 4, 1)
     for n_evolutions in (1, 2, 3):
         found = epochs_with_an_evolution(organiser, network, table)
         assert found == [4]
@@ -449,7 +455,7 @@ def test_evolutions_are_counted_anew_at_each_start(network, table):
 
 
 def test_interval_goes_on_over_starts(network, table):
-    organiser = EvolvingGraph(TRIANGLE, 0.4, 3, 10)
+    organiser = evolving(TRIANGLE, 0.4, 3, 10)
     found = [
         epochs_with_an_evolution(organiser, network, table, n_epochs=1, n_known=None)
         for _ in range(7)
@@ -459,7 +465,7 @@ def test_interval_goes_on_over_starts(network, table):
 
 def test_evolution_follows_what_the_network_does(network, table):
     # Nothing is active, so that all edges are pruned; then everything.
-    organiser = EvolvingGraph(TRIANGLE, 0.4, 1, 10)
+    organiser = evolving(TRIANGLE, 0.4, 1, 10)
     network.plan = organiser.start(network.node_weights.data)
     weights = network.node_weights.detach().clone()
     with torch.no_grad():
@@ -474,7 +480,7 @@ def test_evolution_follows_what_the_network_does(network, table):
 
 
 def test_new_rule_takes_effect(network, table):
-    organiser = EvolvingGraph(TRIANGLE, 0.4, 1, 0)
+    organiser = evolving(TRIANGLE, 0.4, 1, 0)
     assert epochs_with_an_evolution(organiser, network, table) == []
     organiser.set_rule(0.3, 4, 2)
     assert organiser.epsilon == 0.3
@@ -484,7 +490,7 @@ def test_new_rule_takes_effect(network, table):
 def test_resume_takes_back_kept_weights_too():
     W, pair = torch.ones(4, 4), np.zeros((4, 4))
     pair[0, 1] = 1
-    organiser = EvolvingGraph(Topology(np.zeros((4, 4), bool)), 0.4, None, 10)
+    organiser = evolving(Topology(np.zeros((4, 4), bool)), 0.4, None, 10)
     plan = organiser.start(W)
     snapshot = W.clone()
     organiser.evolve(W, pair, 0 * pair)

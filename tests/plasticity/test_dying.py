@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.recursion import Recursion
 from sknm.plasticity.dying import LEAST_STEPS, DyingNeurons
 from sknm.training.recursive import RecursiveNetwork
@@ -22,11 +23,12 @@ def make(mask, n_steps=3, seed=0, activation="relu", **prices):
     W = torch.randn(N, N, generator=generator, dtype=torch.float64)
     b = torch.randn(N, generator=generator, dtype=torch.float64)
     X = torch.randn(8, N_INPUTS, generator=generator, dtype=torch.float64)
-    network = RecursiveNetwork(
-        W * torch.as_tensor(mask), b, activation, 0.0, 0.0, generator
-    )
+    network = RecursiveNetwork(W * torch.as_tensor(mask), b, generator)
+    network.sigma, network.dropout = ACTIVATIONS[activation], 0.0
+    network.alpha_activity = 0.0
     plan = Recursion.whole(N, N_INPUTS, N_OUTPUTS, n_steps)
-    organiser = DyingNeurons(plan, **{"alpha_weight": 0.0, **prices})
+    organiser = DyingNeurons(plan)
+    organiser.alpha_weight = prices.get("alpha_weight", 0.0)
     network.plan = organiser.start(network.node_weights.data)
     return network, organiser, X
 
@@ -130,7 +132,7 @@ def test_step_sizes_do_not_follow_the_number_of_the_living():
     live_an_epoch(network, organiser, X)
     assert organiser.step_scale() == before == 1
     plan = Recursion.whole(400, 2, 2, 3)
-    assert DyingNeurons(plan, 0.0).step_scale() == pytest.approx(0.5)
+    assert DyingNeurons(plan).step_scale() == pytest.approx(0.5)
 
 
 def test_going_back_brings_the_dead_back():

@@ -11,7 +11,9 @@ FEATURES = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]], dtype=torch.float6
 
 
 def make(n_others=3, seed=0):
-    return Locality(FEATURES, n_others, 1.0, torch.Generator().manual_seed(seed))
+    locality = Locality(FEATURES, n_others, torch.Generator().manual_seed(seed))
+    locality.alpha = 1.0
+    return locality
 
 
 def weights(n, seed=0):

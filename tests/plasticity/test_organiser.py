@@ -32,12 +32,12 @@ def make_organiser(
     penalty, strength=1.0, *, stability=None, connection="weak", blockwise=True
 ):
     return ModularOrganiser(
+        AdamW,
         TAU,
         ModulePenalty(penalty, strength),
         connection,
         stability,
         margin=0.1,
-        make_optimizer=AdamW,
         blockwise=blockwise,
     )
 

@@ -20,7 +20,9 @@ def W():
 
 
 def make(sparsity="uniform", alpha=2.0):
-    return SparseGraph(Topology.triangular(N_NODES), sparsity, alpha)
+    organiser = SparseGraph(Topology.triangular(N_NODES))
+    organiser.sparsity, organiser.alpha = sparsity, alpha
+    return organiser
 
 
 def thin(W):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.blocks import ModuleWeights
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
@@ -55,9 +56,9 @@ def make(name, dropout=0.0, activation="tanh"):
         0.5,
         generator,
     )
-    network = GraphNetwork(
-        weights.to(torch.float64), activation, TIGHT, TIGHT, dropout, generator
-    )
+    network = GraphNetwork(weights.to(torch.float64), generator)
+    network.sigma, network.dropout = ACTIVATIONS[activation], dropout
+    network.training_options = network.options = TIGHT
     network.plan = Plan(topology, network.node_weights.data)
     return network
 

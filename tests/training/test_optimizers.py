@@ -91,7 +91,7 @@ def test_copy_without_parameters_keeps_the_averages():
     grads = [torch.randn(p.shape, generator=generator) for _ in range(2)]
     p.grad = grads[0]
     optimizer.step()
-    other = copy.deepcopy(optimizer.without_params())
+    other = copy.deepcopy(optimizer)
     assert other.param_groups[0]["params"] == []
     other.param_groups[0]["params"] = [p]
     p.grad = grads[1]

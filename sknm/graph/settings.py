@@ -1,0 +1,34 @@
+"""Torch's settings belong to the caller: how the package sets them aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+from sknm.graph.parallel import torch_threads
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Compute as if the caller had set nothing, for as long as the context lasts.
+
+    Serving code turns gradients off for good, training code sets a device or autocast:
+    neither may reach into a fit or a prediction. One thread is enough for the small
+    operations that are not spread over workers; and where torch has started threads of
+    its own, a forked child waits for them for ever.
+
+    What torch sets for all threads at once, such as the default type, is left alone:
+    nothing in the package depends on it.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch_threads(1))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
