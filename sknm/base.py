@@ -306,7 +306,7 @@ default=None
 
     def _build(self, samples: Samples, options: Options) -> None:
         generator = torch.Generator().manual_seed(draw_seed(self.random_state))
-        network = self._make_network(samples, generator).to(options.device)
+        network = self._allocate(samples, generator).to(options.device)
         self.net_ = TrainingNet(
             network,
             self._make_criterion(),
@@ -315,6 +315,17 @@ default=None
             options=options,
         ).initialize()
         self.validation_scores_: list[float] | None = None
+
+    def _allocate(self, samples: Samples, generator: torch.Generator) -> Network:
+        try:
+            return self._make_network(samples, generator)
+        except RuntimeError as error:  # torch's own word for it
+            if "memory" not in str(error):
+                raise
+            raise MemoryError(
+                f"n_nodes={self._n_nodes()} is too much for this machine's memory: "
+                "there is a weight for each pair of nodes. Take fewer nodes."
+            ) from error
 
     def _check_size(self, samples: Samples) -> None:
         """Raise if the network that is to go on has not the size asked for."""

@@ -14,6 +14,7 @@ from sknm._docstrings import fill
 from sknm.parameters import (
     CLASSIFIER_PARAMETERS,
     CYCLIC_PARAMETERS,
+    LARGEST,
     SHARED_ATTRIBUTES,
     SHARED_PARAMETERS,
     ClassifierParameters,
@@ -123,8 +124,8 @@ class NeuralModuleParameters:
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
         "init": [StrOptions({"modular", "dense"})],
         "module_size": [Number(Integral, 1, None, closed="left")],
-        "tau": [Number(Real, 0, None, closed="left")],
-        "lambda_NM": [Number(Real, 0, None, closed="left")],
+        "tau": [Number(Real, 0, LARGEST, closed="both")],
+        "lambda_NM": [Number(Real, 0, LARGEST, closed="both")],
         "penalty": [StrOptions(set(PENALTIES)), None],
         "norm": [StrOptions({"l1", "l2"})],
         "measure": [StrOptions({"share", "edges"})],

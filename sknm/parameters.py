@@ -14,6 +14,12 @@ from sknm.graph.activations import ACTIVATIONS
 
 OPTIMIZERS = ("adamw", "sgd", "lbfgs")
 
+LARGEST = 1e20
+"""Largest rate or price: products of two of them overflow in single precision."""
+
+MOST_NODES = 100_000
+"""Most nodes that a graph may be asked for: all pairs of them are 40 GB of weights."""
+
 
 class Number(Interval):
     """An interval of numbers, of which True and False are none."""
@@ -47,11 +53,11 @@ class SharedParameters:
     verbose: int | bool = 0
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_nodes": [Number(Integral, 1, None, closed="left")],
+        "n_nodes": [Number(Integral, 1, MOST_NODES, closed="both")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "optimizer": [StrOptions(set(OPTIMIZERS))],
-        "learning_rate_init": [Number(Real, 0, None, closed="neither")],
-        "alpha": [Number(Real, 0, None, closed="left")],
+        "learning_rate_init": [Number(Real, 0, LARGEST, closed="right")],
+        "alpha": [Number(Real, 0, LARGEST, closed="both")],
         "batch_size": [
             StrOptions({"auto"}),
             Number(Integral, 1, None, closed="left"),

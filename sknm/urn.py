@@ -20,6 +20,7 @@ from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
     CLASSIFIER_PARAMETERS,
+    LARGEST,
     SHARED_ATTRIBUTES,
     ClassifierParameters,
     Number,
@@ -126,10 +127,10 @@ class URNParameters:
     feature_positions: Any = None
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_steps": [Number(Integral, 1, None, closed="left")],
-        "alpha_weight": [Number(Real, 0, None, closed="left")],
-        "alpha_activity": [Number(Real, 0, None, closed="left")],
-        "alpha_locality": [Number(Real, 0, None, closed="left")],
+        "n_steps": [Number(Integral, 1, 1000, closed="both")],
+        "alpha_weight": [Number(Real, 0, LARGEST, closed="both")],
+        "alpha_activity": [Number(Real, 0, LARGEST, closed="both")],
+        "alpha_locality": [Number(Real, 0, LARGEST, closed="both")],
         "feature_positions": ["array-like", None],
     }
 

@@ -89,6 +89,33 @@ def test_both_solvers_train_the_same_model(overlapping, answers, estimator):
     np.testing.assert_allclose(ours.node_values(X), values, atol=1e-6)
 
 
+@pytest.mark.parametrize("solver", ["admm", "proxqp"])
+def test_features_of_any_size_are_fitted(solver):
+    if solver == "proxqp":
+        pytest.importorskip("proxsuite")
+    rng = np.random.default_rng(0)
+    X = 1e7 * rng.normal(size=(60, 5))
+    model = make(OptNetRegressor, n_nodes=20, solver=solver, max_iter=2)
+    model.fit(X, rng.normal(size=60))
+    z, stats = model.node_values(X, return_stats=True)
+    assert stats["unconverged"] == 0
+    assert stats["residual"] <= 1e-9 * np.abs(X).max()
+    model.net_.module_.solver = "admm"
+    np.testing.assert_allclose(model.node_values(X), z, atol=1e-8 * np.abs(z).max())
+
+
+def test_rows_that_proxsuite_leaves_open_are_told(overlapping, monkeypatch):
+    pytest.importorskip("proxsuite")
+    X, y = overlapping
+    model = make(OptNetRegressor, solver="proxqp").fit(X, y)
+    monkeypatch.setattr(qp, "OUTER_STEPS", 1)
+    with pytest.warns(ConvergenceWarning):
+        model.predict(X)
+    with pytest.warns(ConvergenceWarning):
+        _, stats = model.node_values(X, return_stats=True)
+    assert stats["unconverged"] > 0
+
+
 def test_gradients_of_all_parameters_are_those_of_finite_differences(overlapping):
     X, y = overlapping
     model = make(OptNetClassifier, n_nodes=6, dropout=0.0).fit(X, y)

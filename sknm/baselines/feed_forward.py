@@ -16,6 +16,7 @@ from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
     CLASSIFIER_PARAMETERS,
+    MOST_NODES,
     SHARED_ATTRIBUTES,
     TOPOLOGY_ATTRIBUTE,
     ClassifierParameters,
@@ -79,6 +80,12 @@ class FeedForwardMixin(SolvedGraph):
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r} must be numbers of "
                 "nodes of at least 1, one per hidden layer, such as (100, 50); leave "
                 "out layers without nodes."
+            )
+
+        if sum(map(int, sizes)) > MOST_NODES:
+            raise ValueError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r} are more than "
+                f"{MOST_NODES} nodes, which no machine has the memory for; take fewer."
             )
 
     def _layer_sizes(self) -> list[Any]:

@@ -17,6 +17,7 @@ from sknm.graph.qp import SOLVERS, import_proxsuite
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
     CLASSIFIER_PARAMETERS,
+    MOST_NODES,
     SHARED_ATTRIBUTES,
     ClassifierParameters,
     Number,
@@ -101,7 +102,7 @@ class OptNetParameters:
     solver: str = "admm"
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_constraints": [Number(Integral, 1, None, closed="left"), None],
+        "n_constraints": [Number(Integral, 1, MOST_NODES, closed="both"), None],
         "solver": [StrOptions(set(SOLVERS))],
     }
 

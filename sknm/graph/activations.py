@@ -29,12 +29,15 @@ class Activation:
         ``σ'(u)``; where σ has a kink, the slope on its left.
     proximal : bool
         Whether ``0 <= σ' <= 1`` everywhere.
+    kinked : bool
+        Whether it is two straight lines that meet in a kink at 0.
     """
 
     name: str
     value: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]
     proximal: bool = True
+    kinked: bool = False
 
     def reflect(self, u: Tensor, out: Tensor | None = None) -> Tensor:
         """Reflected resolvent ``2σ(u) - u``, written to `out`."""
@@ -60,6 +63,7 @@ class Gate:
     """
 
     proximal = True
+    kinked = False
 
     def __init__(self, slope: Tensor) -> None:
         self._slope = slope
@@ -117,8 +121,8 @@ def _sigmoid_slope(u: Tensor) -> Tensor:
 ACTIVATIONS = {
     activation.name: activation
     for activation in (
-        Activation("relu", torch.relu, _positive),
-        Activation("leaky_relu", F.leaky_relu, _leaky_slope),
+        Activation("relu", torch.relu, _positive, kinked=True),
+        Activation("leaky_relu", F.leaky_relu, _leaky_slope, kinked=True),
         Activation("tanh", torch.tanh, _tanh_slope),
         Activation("sigmoid", torch.sigmoid, _sigmoid_slope),
         Activation("softplus", F.softplus, torch.sigmoid),

@@ -16,6 +16,10 @@ class Elementwise(Protocol):
     def proximal(self) -> bool:
         """Whether the slope lies in [0, 1]."""
 
+    @property
+    def kinked(self) -> bool:
+        """Whether σ is two straight lines that meet in a kink at 0."""
+
     def value(self, u: Tensor, /) -> Tensor:
         """``σ(u)``."""
 
@@ -83,6 +87,14 @@ class Problem:
     def step(self, u: Tensor) -> Tensor:
         """``σ(u) W + a``."""
         return torch.baddbmm(self.a, self.W.mT, self.sigma.value(u))
+
+    def has_one_solution(self) -> bool:
+        """Whether :mod:`sknm.graph.stability` guarantees it, whatever enters."""
+        if not self.sigma.proximal:
+            return False
+        slack = -(self.W + self.W.mT) / 2
+        slack.diagonal(dim1=-2, dim2=-1).add_(1)
+        return not torch.linalg.cholesky_ex(slack).info.any()
 
     def columns(self, rows: Tensor | slice) -> Problem:
         """Pose the same problem for some of the samples."""

@@ -54,6 +54,9 @@ TINY = 1e-12
 MEMORY = 2**24
 """Most elements of the systems of equations that are solved at a time."""
 
+OUTER_STEPS, INNER_STEPS = 50, 50
+"""Most steps of proxsuite's solver; what it can solve at all takes about half."""
+
 SOLVERS = ("admm", "proxqp")
 """Names of the solvers."""
 
@@ -391,7 +394,11 @@ def _solve_chunk(S: Tensor, active: Tensor, right: Tensor, ridge: float) -> Tens
 
 
 def _proxqp(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
-    """Do the same with proxsuite's dense solver, warm-started from row to row."""
+    """Do the same with proxsuite's dense solver, one row after the other.
+
+    Each programme is posed in units of its linear term where that is large, so that
+    what is asked for is relative to its size, and within reach of double precision.
+    """
     Q, G, h = (
         matrix.detach().cpu().numpy()
         for matrix in (programme.Q, programme.G, programme.h)
@@ -399,7 +406,7 @@ def _proxqp(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
     dense = import_proxsuite().proxqp.dense
     qp = dense.QP(len(Q), 0, len(h))
     qp.settings.eps_abs = 0.01 * SHARPNESS * ATOL
-    qp.settings.max_iter = 1000
+    qp.settings.max_iter, qp.settings.max_iter_in = OUTER_STEPS, INNER_STEPS
     qp.settings.eps_primal_inf = qp.settings.eps_dual_inf = 0.0  # there is a minimum
     qp.settings.check_duality_gap = True
     qp.settings.eps_duality_gap_abs = 0.01 * SHARPNESS * ATOL
@@ -407,12 +414,13 @@ def _proxqp(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
     no_bound = np.full(len(h), -np.inf)
     multipliers, n_iter = np.empty((len(a), len(h))), 0
     for i, row in enumerate(linear):
+        unit = max(1.0, np.abs(row).max())
         if i == 0:
-            qp.init(Q, row, None, None, G, no_bound, h)
+            qp.init(Q, row / unit, None, None, G, no_bound, h / unit)
         else:
-            qp.update(g=row)
+            qp.update(g=row / unit, u=h / unit)
         qp.solve()
-        multipliers[i] = np.maximum(qp.results.z, 0)
+        multipliers[i] = np.maximum(qp.results.z, 0) * unit
         n_iter = max(n_iter, qp.results.info.iter)
     return torch.as_tensor(multipliers, device=a.device), n_iter
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from sknm.graph.newton import newton
 from sknm.graph.problem import Elementwise, Problem, Solution, SolverOptions
 
 DROP_OUT_SHARE = 0.2
@@ -24,10 +25,8 @@ USUAL_RATE = 0.45
 
 ACCELERATOR_CHECK = 8
 """Iterations between two looks on an accelerator, which has to be waited for."""
-
-NEWTON_MEMORY = 2**24
-"""Most elements that the Jacobians of one batch of Newton's method may have."""
-
+NEWTON_STEPS = 50
+"""Steps that Newton's method may make for samples that may have no solution."""
 
 Solver = Callable[[Problem, SolverOptions, Tensor | None], tuple[Tensor, int]]
 
@@ -253,87 +252,6 @@ def _anderson_mix(iterates: list[Tensor], images: list[Tensor]) -> Tensor:
     return images[-1] - (steps @ gamma.nan_to_num(0, 0, 0))[..., 0].mT
 
 
-def newton(
-    problem: Problem, options: SolverOptions, C: Tensor | None = None
-) -> tuple[Tensor, int]:
-    """Semi-smooth Newton's method with backtracking, per sample and block.
-
-    Each iteration solves ``Δ (I - diag(σ'(u)) W) = σ(u) W + a - u``. For the gate of an
-    adjoint system, which is linear, the first one is exact.
-
-    Parameters
-    ----------
-    problem : Problem
-        What to solve.
-    options : SolverOptions
-        Tolerances.
-    C : Tensor, optional
-        Not used.
-
-    Returns
-    -------
-    u : Tensor of shape (n_blocks, n_nodes, n_samples)
-        Pre-activations.
-    n_iter : int
-        Iterations of the slowest batch.
-    """
-    n_blocks, n_nodes, n_samples = problem.a.shape
-    chunk = max(1, NEWTON_MEMORY // (n_blocks * n_nodes**2))
-    found, counts = [], [0]
-    for start in range(0, n_samples, chunk):
-        rows = slice(start, min(start + chunk, n_samples))
-        part = problem.columns(rows)
-        u, n_iter = _newton_chunk(part, options)
-        found.append(u)
-        counts.append(n_iter)
-    return torch.cat(found, 2) if found else problem.a.clone(), max(counts)
-
-
-def _newton_chunk(problem: Problem, options: SolverOptions) -> tuple[Tensor, int]:
-    u = problem.a.clone()
-    defect = problem.step(u) - u
-    n_iter, is_open = 0, True
-    while is_open and n_iter < options.max_iter:
-        n_iter += 1
-        u, defect = _backtrack(
-            problem, u, defect, _newton_direction(problem, u, defect)
-        )
-        allowed = 0.1 * (options.atol + options.rtol * u.abs().amax())
-        is_open = bool(defect.abs().amax() > allowed)
-    return u, n_iter
-
-
-def _newton_direction(problem: Problem, u: Tensor, defect: Tensor) -> Tensor:
-    jacobian = -problem.sigma.slope(u).mT[..., None] * problem.W[:, None]
-    jacobian.diagonal(dim1=-2, dim2=-1).add_(1)
-    direction, _ = torch.linalg.solve_ex(jacobian.mT, defect.mT[..., None])
-    return direction[..., 0].nan_to_num(0, 0, 0).mT
-
-
-def _backtrack(
-    problem: Problem, u: Tensor, defect: Tensor, direction: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Take the longest of the steps 1, ½, ¼, … that makes a sample's defect smaller.
-
-    A sample that none of them helps makes one step of the fixed-point iteration, which
-    leaves the kink that held it.
-    """
-    size = torch.linalg.vector_norm(defect, dim=1, keepdim=True)
-    best_u, best_defect = u + defect, problem.step(u + defect) - (u + defect)
-    open_ = torch.ones_like(size, dtype=torch.bool)
-    for halvings in range(8):
-        trial = u + direction * 0.5**halvings
-        trial_defect = problem.step(trial) - trial
-        trial_size = torch.linalg.vector_norm(trial_defect, dim=1, keepdim=True)
-        better = open_ & (trial_size <= size * (1 - 0.1 * 0.5**halvings))
-        best_u = torch.where(better, trial, best_u)
-        best_defect = torch.where(better, trial_defect, best_defect)
-        open_ = open_ & ~better
-        if not open_.any():
-            break
-    return best_u, best_defect
-
-
 SOLVERS: dict[str, Solver] = {
     "peaceman_rachford": peaceman_rachford,
     "picard": picard,
@@ -364,24 +282,25 @@ def solve_blocks(
     solution : Solution
         Node values; ``converged`` says which samples fulfil the tolerances.
     """
-    u, n_iter = _choose(problem, options)(problem, options, C)
+    solver = _choose(problem, options)
+    found, n_iter = solver(problem, options, C)
     if not options.verify:
-        z = problem.sigma.value(u)
-        settled = torch.full((), n_iter < options.max_iter, device=u.device)
-        return u, Solution(z, settled.expand(u.shape[2]), n_iter, float("nan"))
-    u, solution = _measure(problem, options, u, n_iter)
+        z = problem.sigma.value(found)
+        settled = torch.full((), n_iter < options.max_iter, device=found.device)
+        return found, Solution(z, settled.expand(z.shape[2]), n_iter, float("nan"))
+    u, solution = _measure(problem, options, found, n_iter)
     if not solution.converged.all() and n_iter < options.max_iter:
         # It stopped by the size of its last step, which the residual may exceed.
         tight = replace(options, atol=options.atol / 20, rtol=options.rtol / 20)
         again = replace(tight, max_iter=options.max_iter - n_iter)
-        u, solution = _finish(
-            problem, options, u, solution, _choose(problem, options), again, C
-        )
-    if options.name != "auto" or bool(solution.converged.all()):
-        return u, solution
-    return _finish(
-        problem, options, u, solution, newton, replace(options, max_iter=50), None
-    )
+
+        def repeat(rest: Problem, start: Tensor) -> tuple[Tensor, int]:
+            return solver(rest, again, C)
+
+        found, u, solution = _finish(problem, options, found, u, solution, repeat)
+    if options.name == "auto" and not solution.converged.all():
+        u, solution = _finish_by_newton(problem, options, found, u, solution)
+    return u, solution
 
 
 def _choose(problem: Problem, options: SolverOptions) -> Solver:
@@ -408,26 +327,45 @@ def _measure(
 def _finish(
     problem: Problem,
     options: SolverOptions,
+    found: Tensor,
     u: Tensor,
     solution: Solution,
-    solver: Solver,
-    effort: SolverOptions,
-    C: Tensor | None,
-) -> tuple[Tensor, Solution]:
-    """Solve the samples that have not converged once more, with another effort."""
+    solver: Callable[[Problem, Tensor], tuple[Tensor, int]],
+) -> tuple[Tensor, Tensor, Solution]:
+    """Solve the samples that have not converged once more, from what was found."""
     rows = (~solution.converged).nonzero()[:, 0]
     rest = problem.columns(rows)
-    found, n_iter = solver(rest, effort, C)
-    found, finished = _measure(rest, options, found, n_iter)
-    u = u.index_copy(2, rows, found)
+    better, n_iter = solver(rest, found[:, :, rows])
+    entering, finished = _measure(rest, options, better, n_iter)
+    u = u.index_copy(2, rows, entering)
     value = solution.value.index_copy(2, rows, finished.value)
     errors = (problem.sigma.value(problem.step(u)) - value).abs()
-    return u, Solution(
+    solution = Solution(
         value,
         solution.converged.index_copy(0, rows, finished.converged),
         solution.n_iter + n_iter,
         errors.max().item(),
     )
+    return found.index_copy(2, rows, better), u, solution
+
+
+def _finish_by_newton(
+    problem: Problem,
+    options: SolverOptions,
+    found: Tensor,
+    u: Tensor,
+    solution: Solution,
+) -> tuple[Tensor, Solution]:
+    """Insist where there is a solution; what was found is then close to it."""
+    is_sure = problem.has_one_solution()
+    n_steps = max(NEWTON_STEPS, options.max_iter) if is_sure else NEWTON_STEPS
+    effort = replace(options, max_iter=n_steps)
+
+    def finish(rest: Problem, start: Tensor) -> tuple[Tensor, int]:
+        return newton(rest, effort, start=start if is_sure else None)
+
+    _, u, solution = _finish(problem, options, found, u, solution, finish)
+    return u, solution
 
 
 def _is_checked(n_iter: int, options: SolverOptions, u: Tensor) -> bool:

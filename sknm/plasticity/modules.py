@@ -19,6 +19,7 @@ def soft_threshold_(W: Tensor, amount: Tensor | float) -> None:
     if isinstance(amount, Tensor):
         W.sub_(torch.clamp(W, -amount, amount))
     else:
+        amount = min(amount, torch.finfo(W.dtype).max)
         W.sub_(W.clamp(-amount, amount))
 
 

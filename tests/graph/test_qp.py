@@ -97,6 +97,30 @@ def test_solution_is_that_of_proxsuite(n, m, ridge, rank):
     assert (ours.value - theirs.value).abs().max() < 1e-6 * size
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1e3, 1e7])
+@pytest.mark.parametrize("solver", ["admm", "proxqp"])
+def test_accuracy_is_relative_to_the_size_of_the_programme(solver, scale):
+    if solver == "proxqp":
+        pytest.importorskip("proxsuite")
+    a, Q, G, h = draw(20, 20)
+    solution = solve_programmes(scale * a, Programme(Q, G, scale * h), solver)
+    expected = scale * solve_programmes(a, Programme(Q, G, h)).value
+    assert solution.converged.all()
+    assert solution.n_iter < 100
+    assert (solution.value - expected).abs().max() < 1e-6 * max(1, scale)
+
+
+def test_proxsuite_gives_up_where_nothing_helps():
+    pytest.importorskip("proxsuite")
+    # Bounds that are nothing next to the linear terms, and more of them than nodes.
+    a, Q, G, h = draw(5, 40, scale=1e7)
+    solution = solve_programmes(a, Programme(Q, G, h), "proxqp")
+    assert solution.n_iter <= qp.OUTER_STEPS * (qp.INNER_STEPS + 1)
+    z = solution.value
+    broken = (z @ G.T - h).amax(1)
+    assert not solution.converged[broken > 1].any()
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     n=st.integers(1, 15),

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from sknm.graph import solvers
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.equilibrium import solve
 from sknm.graph.solvers import (
@@ -90,24 +89,6 @@ def test_problem_is_not_changed(name, make_weights, make_inputs):
     solve_blocks(problem, SolverOptions(name))
     assert torch.equal(problem.a, before[0])
     assert torch.equal(problem.W, before[1])
-
-
-def test_newton_in_several_chunks_finds_the_same(
-    make_weights, make_inputs, monkeypatch
-):
-    W, a = make_weights(Topology.complete(5)), make_inputs(5, 7)
-    options = SolverOptions("newton", **EXACT)
-    _, at_once = solve_blocks(make_problem(a, W), options)
-    monkeypatch.setattr(solvers, "NEWTON_MEMORY", 2 * W.numel())
-    _, in_chunks = solve_blocks(make_problem(a, W), options)
-    torch.testing.assert_close(in_chunks.value, at_once.value, rtol=0, atol=1e-12)
-
-
-def test_newton_needs_few_iterations(cyclic, make_weights, make_inputs):
-    W, a = make_weights(cyclic), make_inputs(cyclic.n_nodes, 20)
-    found = solve(a, W, cyclic, "relu", SolverOptions("newton", **EXACT))
-    assert found.converged.all()
-    assert found.n_iter <= 10
 
 
 # What they report
