@@ -7,10 +7,12 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
 from sknm._docstrings import fill
+from sknm._warnings import warn
 from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
@@ -47,9 +49,10 @@ epsilon : float, default=0.25
 evolve_interval : int or "convergence", default=4
     Epochs between two evolutions within one training. "convergence" trains once more
     after each evolution, through a whole cycle of the learning rate, until the graph
-    no longer changes, as in algorithm 1 of [1]_; it takes up to `max_evolutions` + 1
-    times as long. ``partial_fit`` evolves at every `evolve_interval`-th call, with
-    "convergence" never.
+    no longer changes, as in algorithm 1 of [1]_, and warns if it still does after
+    `max_evolutions`; it takes up to `max_evolutions` + 1 times as long.
+    ``partial_fit`` evolves at every `evolve_interval`-th call, with "convergence"
+    never.
 
 max_evolutions : int, default=10
     Most evolutions of a fit; 0 trains the graph as it starts.
@@ -126,6 +129,20 @@ class FreeNetMixin(SolvedGraph):
         if self.density < 1:
             topology = random_part(topology, self.density, generator)
         return EvolvingGraph(topology)
+
+    def _what_ends_edges(self) -> str:
+        return f"epsilon={self.epsilon}"
+
+    def _warn_of_structure(self) -> None:
+        super()._warn_of_structure()
+        organiser = self.net_.organiser
+        goes_on = organiser.interval is None and not self.converged_
+        if goes_on and self.max_evolutions and organiser.is_exhausted:
+            warn(
+                f"The graph still changes after max_evolutions={self.max_evolutions}: "
+                "increase it, or lower epsilon.",
+                ConvergenceWarning,
+            )
 
     def _set_rule(self, organiser: EvolvingGraph) -> None:
         every = self.evolve_interval

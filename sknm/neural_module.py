@@ -150,6 +150,9 @@ class NeuralModuleMixin(CyclicGraph):
             self.penalty, self.lambda_NM, self.norm, self.measure
         )
 
+    def _what_ends_edges(self) -> str:
+        return f"tau={self.tau} or lambda_NM={self.lambda_NM}"
+
     def _set_weights(self, network: GraphNetwork) -> None:
         super()._set_weights(network)
         self.module_labels_ = self.topology_.labels(self.connection).copy()

@@ -123,7 +123,8 @@ dropout : float, default=0.1
 
 early_stopping : bool, default=False
     Whether to stop when the validation score no longer improves, and to
-    return to the weights that had the best one.
+    return to the weights that had the best one. Rows count in the score by their
+    weights.
 
 validation_fraction : float, default=0.1
     Share of the training rows that is set aside as validation data when
@@ -136,11 +137,14 @@ tol : float, default=1e-4
     Least change of the validation score that counts as an improvement.
 
 warm_start : bool, default=False
-    Whether ``fit`` goes on from the weights of the last call.
+    Whether ``fit`` goes on from the weights of the last call, with the parameters as
+    they are then. Sizes can't change, and how a graph starts is looked at in the first
+    call only, as `random_state` is.
 
 random_state : int, RandomState instance or None, default=None
     Seed of the weights, the order of the rows and the dropout. An int gives the
-    same model, bit for bit, at each call.
+    same model, bit for bit, at each call; None draws the seed from numpy's global
+    generator, so that ``numpy.random.seed`` makes it reproducible.
 
 device : str, default="cpu"
     Where to compute: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best one
@@ -184,8 +188,8 @@ label_smoothing : float, default=0.1
     errors fewer, and the probabilities less extreme.
 
 class_weight : dict or "balanced", default=None
-    Weights of the classes, ``{label: weight}``. "balanced" weights them
-    inversely to how often they occur.
+    Weights of the classes, ``{label: weight}``, 1 for those not named. "balanced"
+    weights them inversely to how often they occur in the rows of the call.
 """
 
 TOPOLOGY_ATTRIBUTE = """
@@ -207,13 +211,15 @@ loss_ : float
     Loss of the last epoch.
 
 loss_curve_ : list of float
-    Loss of each epoch.
+    Loss of each epoch. Of earlier calls, the last 1000 epochs are kept, here and in all
+    other records of a training.
 
 best_loss_ : float
     Smallest loss of an epoch.
 
 validation_scores_ : list of float or None
-    Accuracy or R² on the validation data after each epoch; None without such data.
+    Accuracy or R² on the validation data, weighted as they are, after each epoch; None
+    without such data.
 
 device_ : str
     Where the model was fitted.
@@ -238,6 +244,7 @@ solver_stats_ : dict
     the fitted model: "iterations", "residual" (the largest) and
     "unconverged" (share of the rows).
 
-net_ : skorch.NeuralNet
-    The net that was trained.
+net_ : TrainingNet
+    The net that was trained, with its ``history``; a :class:`skorch.NeuralNet` that
+    trains for the estimator only, whose own methods are to be used.
 """

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
+from sknm._warnings import warn
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
@@ -54,6 +55,13 @@ class SolvedGraph:
     @abstractmethod
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         """Draw ``W`` before training, (n_nodes, n_nodes)."""
+
+    _loses_edges: ClassVar[bool] = True
+    """Whether edges are there at the start, and may go."""
+
+    def _what_ends_edges(self) -> str:
+        """Name the parameters to lower where no edge is left."""
+        return f"learning_rate_init={self.learning_rate_init}"
 
     _input_gain: ClassVar[float] = 0.5
     """Standard deviation of what enters a node from standardised inputs at first."""
@@ -154,6 +162,14 @@ class SolvedGraph:
         return SolverOptions(
             self._solver_name(), atol, rtol, max_iter=500, first_check=10
         )
+
+    def _warn_of_structure(self) -> None:
+        if self._n_nodes() > 1 and not self.topology_.n_edges and self._loses_edges:
+            warn(
+                "No edge between nodes is left: the graph is a single layer. Lower "
+                f"{self._what_ends_edges()}.",
+                UserWarning,
+            )
 
     def _read_weights(self, network: GraphNetwork) -> None:
         self.topology_ = network.plan.topology

@@ -64,6 +64,8 @@ class FeedForwardParameters:
 class FeedForwardMixin(SolvedGraph):
     """The graph of layered networks: each layer is wholly joined to the next."""
 
+    _loses_edges: ClassVar[bool] = False
+
     def _validate_params(self) -> None:
         if isinstance(self.n_nodes, (tuple, list, np.ndarray)):  # as in MLPClassifier
             raise ValueError(
