@@ -10,8 +10,24 @@ import torch
 from sklearn.datasets import make_classification
 from sklearn.preprocessing import StandardScaler
 
+import sknm
+
 # Small graphs: more threads cost more than they give.
 torch.set_num_threads(1)
+
+PUBLIC = [getattr(sknm, name) for name in sknm.__all__]
+EVERY = {
+    "every_estimator": [e for e in PUBLIC if isinstance(e, type)],
+    "every_classifier": [e for e in PUBLIC if e.__name__.endswith("Classifier")],
+    "every_regressor": [e for e in PUBLIC if e.__name__.endswith("Regressor")],
+}
+
+
+def pytest_generate_tests(metafunc):
+    """Run a test that asks for every estimator with each of them."""
+    for name in EVERY.keys() & set(metafunc.fixturenames):
+        ids = [estimator.__name__ for estimator in EVERY[name]]
+        metafunc.parametrize(name, EVERY[name], ids=ids)
 
 
 @pytest.fixture(scope="session")

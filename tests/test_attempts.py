@@ -1,0 +1,213 @@
+"""A fit is all or nothing: errors, interrupts and want of memory at any point."""
+
+import copy
+import os
+import signal
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+import sknm
+from sknm import FeedForwardClassifier, NeuralModuleClassifier
+from sknm.prediction import SolveStats
+
+SHARES = [0.03, 0.2, 0.5, 0.8, 0.95, 0.99]
+ERRORS = pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+
+
+def make(estimator, **parameters):
+    defaults = {"n_nodes": 8, "max_iter": 2, "random_state": 0, "warm_start": True}
+    return estimator(**defaults | parameters)
+
+
+class Stop:
+    """Raises an error when functions of the package have been called so many times."""
+
+    folder = os.path.dirname(sknm.__file__)
+
+    def __init__(self, n_calls, error=None):
+        self.left, self.error, self.n_calls = n_calls, error, 0
+
+    def __call__(self, frame, event, arg):
+        if event == "call" and frame.f_code.co_filename.startswith(self.folder):
+            self.n_calls += 1
+            if self.n_calls == self.left:
+                sys.setprofile(None)
+                raise self.error
+
+    def during(self, action):
+        sys.setprofile(self)
+        try:
+            action()
+        finally:
+            sys.setprofile(None)
+        return self.n_calls
+
+
+def stop_at(share, action, error):
+    """Do something on a copy to count its calls; then stop it after a share of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        total = Stop(-1).during(lambda: action(is_trial=True))
+        try:
+            Stop(max(1, int(share * total)), error()).during(action)
+        except error:
+            pass
+
+
+def assert_consistent(model):
+    """The fitted attributes are those of the network."""
+    twin = copy.deepcopy(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        twin._set_weights(twin.net_.module_)
+    for name, value in vars(model).items():
+        if name.endswith(("weights_", "biases_")):
+            np.testing.assert_array_equal(value, getattr(twin, name), err_msg=name)
+
+
+@ERRORS
+@pytest.mark.parametrize("share", SHARES)
+def test_first_fit_that_is_stopped_leaves_something_usable(
+    overlapping, every_estimator, share, error
+):
+    X, y = overlapping
+    model = make(every_estimator)
+    stop_at(
+        share,
+        lambda is_trial=False: (make(every_estimator) if is_trial else model).fit(X, y),
+        error,
+    )
+    try:
+        model.predict(X)
+    except NotFittedError:
+        assert not hasattr(model, "net_")
+    else:
+        assert_consistent(model)
+    assert np.isfinite(model.fit(X, y).node_values(X)).all()
+
+
+@ERRORS
+@pytest.mark.parametrize("method", ["fit", "fit anew", "partial_fit", "sparsify"])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
+def test_what_was_fitted_is_as_before_or_consistently_new(
+    overlapping, answers, every_estimator, method, share, error
+):
+    X, y = overlapping
+    model = make(every_estimator, warm_start=method == "fit").fit(X, y)
+    before, trial = answers(model, X), copy.deepcopy(model)
+    calls = {
+        "fit": lambda m: m.set_params(activation="relu").fit(X[::-1], y[::-1]),
+        "fit anew": lambda m: m.fit(X[::-1], y[::-1]),
+        "partial_fit": lambda m: m.partial_fit(X, y),
+        "sparsify": lambda m: m.sparsify(),
+    }
+    stop_at(
+        share,
+        lambda is_trial=False: calls[method](trial if is_trial else model),
+        error,
+    )
+    assert_consistent(model)
+    if model.n_iter_ == 2 and error is MemoryError:
+        np.testing.assert_array_equal(answers(model, X), before)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        calls[method](model)
+    assert np.isfinite(answers(model, X)).all()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("share", np.linspace(0.1, 0.9, 9).round(2))
+def test_training_goes_on_after_an_interrupt(overlapping, optimizer, share):
+    X, y = overlapping
+    model = make(FeedForwardClassifier, optimizer=optimizer, max_iter=5)
+    trial = copy.deepcopy(model)
+    stop_at(
+        share,
+        lambda is_trial=False: (trial if is_trial else model).fit(X, y),
+        KeyboardInterrupt,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y)
+    assert np.isfinite(model.loss_curve_).all()
+
+
+REFUSED = {
+    "features of the validation data": lambda m, X, y: m.fit(
+        X, y, X_val=X[:, :2], y_val=y
+    ),
+    "gaps": lambda m, X, y: m.fit(np.where(X > 1, np.nan, X), y),
+    "rows": lambda m, X, y: m.set_params(early_stopping=True).fit(X[:2], y[:2]),
+    "weights": lambda m, X, y: m.fit(X, y, sample_weight=np.zeros(len(X))),
+    "features": lambda m, X, y: m.partial_fit(X[:, :2], y),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_data_that_are_refused_change_nothing(
+    overlapping, answers, every_estimator, case
+):
+    X, y = overlapping
+    model = make(every_estimator, warm_start=False).fit(X, y)
+    before, attributes = answers(model, X), dict(vars(model))
+    with pytest.raises(ValueError, match="."):
+        REFUSED[case](model, X, np.where(y, "new", "labels") if case == "rows" else y)
+    changed = {k for k, v in vars(model).items() if attributes.get(k) is not v}
+    assert changed <= {"early_stopping"}
+    np.testing.assert_array_equal(answers(model, X), before)
+
+
+def test_targets_of_a_refused_fit_leave_no_scale(overlapping, every_regressor):
+    X, _ = overlapping
+    model = make(every_regressor, warm_start=False).fit(X, X[:, 0])
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="X_val"):
+        model.fit(X, 1000 * X[:, 0], X_val=X[:, :1], y_val=X[:, 0])
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_a_fit_anew_leaves_nothing_of_the_last_one(overlapping):
+    X, y = overlapping
+    model = sknm.URNClassifier(
+        8, feature_positions=np.arange(5.0)[:, None], max_iter=2, random_state=0
+    )
+    model.fit(X, y, X_val=X, y_val=y)
+    assert hasattr(model, "node_positions_")
+    model.set_params(feature_positions=None).fit(X, y)
+    assert not hasattr(model, "node_positions_")
+    assert model.validation_scores_ is None
+
+
+def test_warnings_that_are_errors_cost_no_fit(overlapping, monkeypatch):
+    X, y = overlapping
+    monkeypatch.setattr(SolveStats, "n_open", 5, raising=False)
+    model = make(NeuralModuleClassifier)
+
+    def add(self, solution, values):
+        self.n_open, self.n_rows = 1, len(values)
+
+    monkeypatch.setattr(SolveStats, "add", add)
+    with pytest.raises(ConvergenceWarning, match="have not converged"):
+        model.fit(X, y)
+    assert model.n_iter_ == 2
+    assert model.solver_stats_["unconverged"] > 0
+
+
+def test_ctrl_c_ends_a_loop_over_chunks():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 50))
+    y = X[:, 0] > 0
+    model = FeedForwardClassifier(300, batch_size=64, random_state=0)
+    model.partial_fit(X[:100], y[:100], classes=[False, True])
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(100):
+            model.partial_fit(X, y)
+    assert_consistent(model)
+    assert model.partial_fit(X[:100], y[:100]).n_iter_ >= 2
