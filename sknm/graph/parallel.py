@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any
 
@@ -17,6 +18,9 @@ from joblib.parallel import get_active_backend
 
 TRIALS = 3
 """Times that work of a size is done alone, and shared, before the faster way stays."""
+
+LONG = 0.05
+"""Seconds from which on once alone is enough, as chance makes little difference."""
 
 Task = Callable[[], Any]
 
@@ -130,7 +134,7 @@ class _Times:
 
     def is_known(self) -> bool:
         """Whether it has been done alone often enough to tell how long that takes."""
-        return len(self.alone) >= TRIALS
+        return len(self.alone) >= TRIALS or max(self.alone, default=0.0) >= LONG
 
     def prefer_sharing(self, handover: float, n_workers: int) -> bool:
         """Compare, as far as both are known."""
@@ -208,6 +212,29 @@ class _Job:
         with self._state:
             self._error = self._error or error
             self._next = len(self._tasks)
+
+
+def cut(n: int, least: int, n_parts: int) -> list[slice]:
+    """Cut a range into parts that threads may share, whatever their number.
+
+    Parameters
+    ----------
+    n : int
+        Length of the range.
+    least : int
+        Least length of a part, if there are several.
+    n_parts : int
+        Most parts.
+
+    Returns
+    -------
+    list of slice
+        At least one, of nearly equal lengths.
+    """
+    n_parts = max(1, min(n_parts, n // least))
+    return [
+        slice(*ends) for ends in pairwise(n * k // n_parts for k in range(n_parts + 1))
+    ]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from sknm.graph import qp
+from sknm.graph.parallel import Workers
 from sknm.graph.qp import Programme, import_proxsuite, solve_programmes
 
 N_ROWS = 12
@@ -112,7 +113,7 @@ def test_conditions_of_optimality_hold(n, m, ridge, slack, scale, repeated, seed
     if repeated:  # dependent constraints, and one that says nothing
         G, h = torch.cat([G, G, 0 * G[:1]]), torch.cat([h, h, h.new_ones(1)])
     programme = Programme(Q, G, h)
-    passing = qp._Pass(programme, "admm")
+    passing = qp._Pass(programme, "admm", Workers())
     passing.run(a)
     size = max(1.0, float(a.abs().max()))
     z, multipliers = passing.found.value, passing.multipliers
@@ -125,7 +126,7 @@ def test_conditions_of_optimality_hold(n, m, ridge, slack, scale, repeated, seed
 @SHAPES
 def test_every_condition_is_fulfilled(n, m, ridge, rank):
     a, Q, G, h = draw(n, m, ridge, rank, seed=7, n_rows=100)
-    passing = qp._Pass(Programme(Q, G, h), "admm")
+    passing = qp._Pass(Programme(Q, G, h), "admm", Workers())
     passing.run(a)
     assert_optimal(a, Q, G, h, passing.found, passing.multipliers)
 
