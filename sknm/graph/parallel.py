@@ -1,4 +1,4 @@
-"""Parts of a solve spread over joblib's threads."""
+"""Parts of the work spread over joblib's threads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Task = Callable[[], Any]
 
 
 class Workers:
-    """Threads that share the parts of a solve.
+    """Threads that share the parts of some work.
 
     Whether sharing pays is measured: work of each size is done alone at first, then,
     if handing it over takes less than it can save, shared, and then whichever way was
@@ -253,7 +253,7 @@ def open_workers(n_jobs: int | None) -> Iterator[Workers]:
     Yields
     ------
     Workers
-        To solve with.
+        To share work with.
     """
     with torch_threads(1):
         workers = Workers(count_workers(n_jobs))

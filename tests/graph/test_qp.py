@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from sknm.graph import qp
-from sknm.graph.parallel import Workers
+from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.qp import Programme, import_proxsuite, solve_programmes
 
 N_ROWS = 12
@@ -176,22 +176,45 @@ def test_hard_programmes_are_finished_by_a_line_search():
     assert solution.converged.all()
 
 
-def test_chunks_give_the_same_as_the_whole(monkeypatch):
-    a, Q, G, h = draw(10, 10, n_rows=50)
+def values_and_gradients(tensors, workers=None):
+    inputs = [t.clone().requires_grad_() for t in tensors]
+    solution = solve_programmes(inputs[0], Programme(*inputs[1:]), workers=workers)
+    return solution, torch.autograd.grad(solution.value.square().sum(), inputs)
 
-    def run():
-        inputs = [t.clone().requires_grad_() for t in (a, Q, G, h)]
-        solution = solve_programmes(inputs[0], Programme(*inputs[1:]))
-        solution.value.square().sum().backward()
-        return solution, [t.grad for t in inputs]
 
-    expected, gradients = run()
-    monkeypatch.setattr(qp, "MEMORY", 200)
-    found, chunked = run()
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Three rows are enough for a part."""
+    monkeypatch.setattr(qp, "LEAST_ROWS", 3)
+    monkeypatch.setattr(qp, "PART_PRODUCTS", 1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("MEMORY", 200), ("LEAST_ROWS", 3)])
+def test_chunks_give_the_same_as_the_whole(name, value, monkeypatch):
+    tensors = draw(10, 10, n_rows=50)
+    expected, gradients = values_and_gradients(tensors)
+    monkeypatch.setattr(qp, "PART_PRODUCTS", 1)
+    monkeypatch.setattr(qp, name, value)
+    found, chunked = values_and_gradients(tensors)
     torch.testing.assert_close(found.value, expected.value, atol=1e-9, rtol=1e-9)
     for ours, theirs in zip(chunked, gradients, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-8, rtol=1e-8)
     assert found.converged.shape == (50,)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3, 8])
+@pytest.mark.parametrize("m", [10, 80])  # of which the second needs a line search
+@pytest.mark.usefixtures("small_parts", "always_share", "nothing_is_left")
+def test_workers_do_not_change_a_bit(n_jobs, m):
+    tensors = draw(10, m, n_rows=20)
+    alone, gradients = values_and_gradients(tensors)
+    assert (alone.n_iter > qp.FURTHER_SPLITTINGS) == (m == 80)
+    with open_workers(n_jobs) as workers:
+        found, shared = values_and_gradients(tensors, workers)
+    assert torch.equal(found.value, alone.value)
+    assert torch.equal(found.converged, alone.converged)
+    assert (found.n_iter, found.residual) == (alone.n_iter, alone.residual)
+    assert all(map(torch.equal, shared, gradients))
 
 
 def test_what_is_not_solved_is_told(monkeypatch):
