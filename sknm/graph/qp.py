@@ -56,7 +56,7 @@ TINY = 1e-12
 MEMORY = 2**24
 """Most elements of the systems of equations that are solved at a time."""
 
-LEAST_ROWS, PART_PRODUCTS = 32, 2**18
+LEAST_ROWS, PART_PRODUCTS = 32, 2**19
 """Least rows of a part that threads may share, and least multiplications of its product
 with ``S``: with less, all rows together take less time."""
 

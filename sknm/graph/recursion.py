@@ -26,7 +26,7 @@ from sknm.graph.activations import Activation
 from sknm.graph.depth import reaches_outputs
 from sknm.graph.parallel import Workers, cut
 
-LEAST_NEURONS, PART_PRODUCTS = 256, 2**24
+LEAST_NEURONS, PART_PRODUCTS = 384, 2**24
 """Least neurons of a part that threads may share, and least multiplications in it: with
 these, all parts together take hardly longer than the whole."""
 
@@ -156,7 +156,8 @@ class _Recursion(torch.autograd.Function):
             N = _join(values)
             states.append(N)
             slopes.append(_join(slope))
-            row_activity += sum(rows)
+            for size in rows:
+                row_activity += size
             neuron_activity += _join(neurons)
             source = hidden
         V = W[source, read]
@@ -213,9 +214,9 @@ def _step(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Values of some neurons, slopes, and activity of the rows and the neurons."""
     u = torch.addmm(b[part], N, W[:, part])
-    values = sigma.value(u)
+    values, slopes = sigma.value(u), sigma.slope(u)
     size = values.abs()
-    return values, sigma.slope(u), size.sum(1), size.sum(0)
+    return values, slopes, size.sum(1), size.sum(0)
 
 
 def _step_back(
