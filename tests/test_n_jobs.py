@@ -46,6 +46,7 @@ def always_share(always_share, monkeypatch):
     for module in (recursion, qp):
         monkeypatch.setattr(module, "PART_PRODUCTS", 1)
     monkeypatch.setattr(recursion, "LEAST_NEURONS", 4)
+    monkeypatch.setattr(recursion, "UNIT", 1)
     monkeypatch.setattr(qp, "LEAST_ROWS", 8)
 
 

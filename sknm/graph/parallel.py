@@ -214,7 +214,7 @@ class _Job:
             self._next = len(self._tasks)
 
 
-def cut(n: int, least: int, n_parts: int) -> list[slice]:
+def cut(n: int, least: int, n_parts: int, unit: int = 1) -> list[slice]:
     """Cut a range into parts that threads may share, whatever their number.
 
     Parameters
@@ -222,9 +222,11 @@ def cut(n: int, least: int, n_parts: int) -> list[slice]:
     n : int
         Length of the range.
     least : int
-        Least length of a part, if there are several.
+        Least length of a part, if there are several; a multiple of `unit`.
     n_parts : int
         Most parts.
+    unit : int, default=1
+        Parts start at multiples of it.
 
     Returns
     -------
@@ -232,9 +234,8 @@ def cut(n: int, least: int, n_parts: int) -> list[slice]:
         At least one, of nearly equal lengths.
     """
     n_parts = max(1, min(n_parts, n // least))
-    return [
-        slice(*ends) for ends in pairwise(n * k // n_parts for k in range(n_parts + 1))
-    ]
+    starts = [n * k // n_parts // unit * unit for k in range(n_parts)]
+    return [slice(*ends) for ends in pairwise([*starts, n])]
 
 
 @contextmanager

@@ -30,6 +30,9 @@ LEAST_NEURONS, PART_PRODUCTS = 384, 2**24
 """Least neurons of a part that threads may share, and least multiplications in it: with
 these, all parts together take hardly longer than the whole."""
 
+UNIT = 64
+"""Parts start at multiples of it: products are slower where they don't."""
+
 Neurons = slice | Tensor
 """Some of the neurons: a range, or indices."""
 
@@ -119,7 +122,7 @@ def _share(
     """Have threads compute parts of the neurons, each from all of `N`."""
     n_products = N.numel() * n_neurons
     n_parts = n_products // PART_PRODUCTS if N.device.type == "cpu" else 1
-    parts = cut(n_neurons, LEAST_NEURONS, n_parts)
+    parts = cut(n_neurons, LEAST_NEURONS, n_parts, UNIT)
     return workers.run([partial(compute, part) for part in parts], n_products)
 
 

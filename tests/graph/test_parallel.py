@@ -80,12 +80,19 @@ def test_sample_is_open_when_any_of_its_modules_is():
 # Tasks
 
 
-@given(n=st.integers(0, 500), least=st.integers(1, 300), n_parts=st.integers(-1, 40))
-def test_parts_of_a_range_are_all_of_it_and_long_enough(n, least, n_parts):
-    parts = cut(n, least, n_parts)
+@given(
+    n=st.integers(0, 500),
+    n_units=st.integers(1, 60),
+    unit=st.integers(1, 20),
+    n_parts=st.integers(-1, 40),
+)
+def test_parts_of_a_range_are_all_of_it_and_long_enough(n, n_units, unit, n_parts):
+    least = n_units * unit
+    parts = cut(n, least, n_parts, unit)
     assert [k for part in parts for k in range(n)[part]] == list(range(n))
     lengths = [part.stop - part.start for part in parts]
-    assert max(lengths) - min(lengths) <= 1
+    assert max(lengths) - min(lengths) <= 2 * unit
+    assert all(part.start % unit == 0 for part in parts)
     assert 1 <= len(parts) <= max(1, n_parts)
     assert min(lengths) >= least or len(parts) == 1
 

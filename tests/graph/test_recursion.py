@@ -129,6 +129,7 @@ def small_parts(monkeypatch):
     """Two neurons are enough for a part."""
     monkeypatch.setattr(recursion, "LEAST_NEURONS", 2)
     monkeypatch.setattr(recursion, "PART_PRODUCTS", 1)
+    monkeypatch.setattr(recursion, "UNIT", 1)
 
 
 @STEPS
