@@ -151,10 +151,11 @@ device : str, default="cpu"
     there is.
 
 n_jobs : int, default=None
-    Number of threads over which the modules of a large graph, or the products of a URN
-    or an OptNet, are spread. None is 1 unless in a :obj:`joblib.parallel_config`
-    context, -1 is all processors. Modules are shared where that is measured to pay;
-    results are the same for any number.
+    Number of threads that share the modules of a large graph, the neurons of a URN that
+    has 768 or more of them, or the rows of an OptNet with the solver "admm"; all else
+    is done by one. None is 1 unless in a :obj:`joblib.parallel_config` context, -1 is
+    all processors. Work is shared where that is measured to pay; results are the same
+    for any number.
 
 verbose : int, default=0
     Whether to print a line per epoch.

@@ -169,7 +169,7 @@ class URNMixin:
         rows = self._check_X(X)
         shape = len(rows), network.plan.n_steps + 1, len(self.node_biases_)
         values = np.zeros(shape, dtype=self.node_biases_.dtype)
-        with own_settings(), torch.inference_mode():
+        with own_settings(), torch.inference_mode(), network.at_work(self.n_jobs):
             chunks = rows.split(network.chunk_rows, network.device)
             parts = [to_numpy(network.states(chunk)) for chunk in chunks]
         values[:, :, network.plan.neurons] = np.concatenate(parts)

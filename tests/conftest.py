@@ -11,6 +11,7 @@ from sklearn.datasets import make_classification
 from sklearn.preprocessing import StandardScaler
 
 import sknm
+from sknm.graph import parallel
 
 # Small graphs: more threads cost more than they give.
 torch.set_num_threads(1)
@@ -94,6 +95,13 @@ def substitute():
         return z
 
     return values
+
+
+@pytest.fixture
+def always_share(monkeypatch):
+    """Have threads share whatever has several parts, whether or not that pays."""
+    monkeypatch.setattr(parallel._Times, "is_known", lambda self: True)
+    monkeypatch.setattr(parallel._Times, "prefer_sharing", lambda *args: True)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from sknm import (
     NeuralModuleClassifier,
     URNRegressor,
 )
+from sknm.graph import parallel
 
 distributed = pytest.importorskip("distributed")
 
@@ -191,15 +192,13 @@ def test_threads_of_a_worker_stay_as_they_are(data, client, estimator, n_jobs):
 
 @pytest.fixture
 def threads_asked_for(data):
-    """Return a function that tells which numbers of threads a fit has set."""
+    """Return a function that tells how many threads a fit has asked for."""
     X, y = data
 
     def fit(model):
-        with mock.patch(
-            "torch.set_num_threads", wraps=torch.set_num_threads
-        ) as set_num_threads:
+        with mock.patch.object(parallel, "Workers", wraps=parallel.Workers) as workers:
             model.fit(X, y)
-        return max(call.args[0] for call in set_num_threads.call_args_list)
+        return max(call.args[0] for call in workers.call_args_list)
 
     return fit
 

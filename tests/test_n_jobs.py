@@ -1,5 +1,8 @@
-"""Modules shared by threads: the same fits, and nothing left behind or taken twice."""
+"""Work shared by threads: the same fits, and nothing left behind or taken twice."""
 
+import multiprocessing
+import subprocess
+import sys
 import threading
 
 import joblib
@@ -12,8 +15,15 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import scale
 
-from sknm import DEQClassifier, NeuralModuleClassifier, NeuralModuleRegressor
-from sknm.graph import equilibrium, parallel, plan
+from sknm import (
+    NeuralModuleClassifier,
+    NeuralModuleRegressor,
+    OptNetClassifier,
+    OptNetRegressor,
+    URNClassifier,
+    URNRegressor,
+)
+from sknm.graph import equilibrium, parallel, plan, qp, recursion
 from sknm.graph.equilibrium import solve
 from sknm.graph.parallel import count_workers
 from sknm.graph.problem import SolverOptions
@@ -30,23 +40,30 @@ def data():
 
 
 @pytest.fixture
-def always_share(monkeypatch):
-    """Each module is a part of its own, and other threads always get some."""
+def always_share(always_share, monkeypatch):
+    """Parts are as small as can be, and other threads always get some."""
     monkeypatch.setattr(plan, "PART_VALUES", 1)
-    monkeypatch.setattr(parallel._Times, "is_known", lambda self: True)
-    monkeypatch.setattr(parallel._Times, "prefer_sharing", lambda *args: True)
+    for module in (recursion, qp):
+        monkeypatch.setattr(module, "PART_PRODUCTS", 1)
+    monkeypatch.setattr(recursion, "LEAST_NEURONS", 4)
+    monkeypatch.setattr(recursion, "UNIT", 1)
+    monkeypatch.setattr(qp, "LEAST_ROWS", 8)
 
 
 def make(estimator=NeuralModuleClassifier, **parameters):
     defaults = {"n_nodes": 24, "max_iter": 4, "random_state": 0}
-    if estimator is not DEQClassifier:
+    if estimator in MODULAR:
         defaults["module_size"] = 5
     return estimator(**defaults | parameters)
 
 
+MODULAR = NeuralModuleClassifier, NeuralModuleRegressor
+OTHERS = URNClassifier, URNRegressor, OptNetClassifier, OptNetRegressor
+
+
 @pytest.mark.usefixtures("always_share")
-@pytest.mark.parametrize("estimator", [NeuralModuleClassifier, NeuralModuleRegressor])
-@pytest.mark.parametrize("n_jobs", [2, 3, -1])
+@pytest.mark.parametrize("estimator", [*MODULAR, *OTHERS])
+@pytest.mark.parametrize("n_jobs", [None, 2, 3, -1])
 def test_fits_and_predictions_are_the_same_to_the_bit(estimator, n_jobs, data):
     X, y = data
     alone = make(estimator, n_jobs=1).fit(X, y)
@@ -72,6 +89,57 @@ def test_modules_have_the_values_of_the_whole_graph(dtype, atol, data):
     np.testing.assert_allclose(model.predict_proba(X), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.usefixtures("always_share")
+@pytest.mark.parametrize("estimator", [MODULAR[0], *OTHERS])
+def test_torch_computes_with_one_thread_in_each_of_several(
+    estimator, data, monkeypatch
+):
+    seen = set()
+
+    def take(job):
+        found = TAKE(job)
+        if found is not None:
+            seen.add((threading.get_ident(), torch.get_num_threads()))
+        return found
+
+    monkeypatch.setattr(parallel._Job, "_take", take)
+    make(estimator, n_jobs=3, batch_size=150).fit(*data).predict(data[0])
+    assert len({thread for thread, _ in seen}) > 1
+    assert {n_threads for _, n_threads in seen} == {1}
+
+
+FORKED = """
+import multiprocessing, sys
+import sklearn.datasets, torch
+import sknm
+
+torch.set_num_threads(1)
+X, y = sklearn.datasets.make_classification(500, 20, random_state=0)
+estimator = getattr(sknm, sys.argv[1])
+
+def fit():
+    estimator(n_nodes=200, max_iter=1, n_jobs=2).fit(X, y).predict(X)
+
+fit()
+child = multiprocessing.get_context("fork").Process(target=fit)
+child.start()
+child.join(60)
+ended = not child.is_alive()
+child.kill()
+sys.exit(child.exitcode if ended else "The child hangs.")
+"""
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="no fork here"
+)
+@pytest.mark.parametrize("estimator", [MODULAR[0], URNClassifier, OptNetClassifier])
+def test_a_fit_in_a_forked_child_ends(estimator):
+    # Torch's own threads, once there, are missed by a child, which waits for them.
+    command = [sys.executable, "-c", FORKED, estimator.__name__]
+    subprocess.run(command, check=True, timeout=120)
+
+
 def test_config_of_joblib_counts(data, monkeypatch):
     seen = []
 
@@ -89,6 +157,7 @@ def test_config_of_joblib_counts(data, monkeypatch):
 # What goes wrong in a thread
 
 SOLVE_BLOCKS, TRAIN_STEP = equilibrium.solve_blocks, TrainingNet.train_step
+TAKE = parallel._Job._take
 
 
 def failing_elsewhere(error, after):

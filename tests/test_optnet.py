@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import sknm.baselines.optnet
 from sknm import OptNetClassifier, OptNetRegressor
-from sknm.graph import qp
+from sknm.graph import proxqp, qp
 
 BOTH = pytest.mark.parametrize("estimator", [OptNetClassifier, OptNetRegressor])
 METHODS = pytest.mark.parametrize("method", ["fit", "partial_fit"])
@@ -108,7 +108,7 @@ def test_rows_that_proxsuite_leaves_open_are_told(overlapping, monkeypatch):
     pytest.importorskip("proxsuite")
     X, y = overlapping
     model = make(OptNetRegressor, solver="proxqp").fit(X, y)
-    monkeypatch.setattr(qp, "OUTER_STEPS", 1)
+    monkeypatch.setattr(proxqp, "OUTER_STEPS", 1)
     with pytest.warns(ConvergenceWarning):
         model.predict(X)
     with pytest.warns(ConvergenceWarning):

@@ -13,7 +13,8 @@ from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
 from sknm._docstrings import fill
-from sknm.graph.qp import SOLVERS, import_proxsuite
+from sknm.graph.proxqp import import_proxsuite
+from sknm.graph.qp import SOLVERS
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
     CLASSIFIER_PARAMETERS,

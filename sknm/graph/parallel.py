@@ -1,4 +1,4 @@
-"""Parts of a solve spread over joblib's threads."""
+"""Parts of the work spread over joblib's threads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any
 
@@ -18,11 +19,17 @@ from joblib.parallel import get_active_backend
 TRIALS = 3
 """Times that work of a size is done alone, and shared, before the faster way stays."""
 
+LONG = 0.05
+"""Seconds from which on once alone is enough, as chance makes little difference."""
+
+MOST_WORKERS = 256
+"""Most threads, however many are asked for: no machine has as many cores to spare."""
+
 Task = Callable[[], Any]
 
 
 class Workers:
-    """Threads that share the parts of a solve.
+    """Threads that share the parts of some work.
 
     Whether sharing pays is measured: work of each size is done alone at first, then,
     if handing it over takes less than it can save, shared, and then whichever way was
@@ -130,7 +137,7 @@ class _Times:
 
     def is_known(self) -> bool:
         """Whether it has been done alone often enough to tell how long that takes."""
-        return len(self.alone) >= TRIALS
+        return len(self.alone) >= TRIALS or max(self.alone, default=0.0) >= LONG
 
     def prefer_sharing(self, handover: float, n_workers: int) -> bool:
         """Compare, as far as both are known."""
@@ -210,6 +217,30 @@ class _Job:
             self._next = len(self._tasks)
 
 
+def cut(n: int, least: int, n_parts: int, unit: int = 1) -> list[slice]:
+    """Cut a range into parts that threads may share, whatever their number.
+
+    Parameters
+    ----------
+    n : int
+        Length of the range.
+    least : int
+        Least length of a part, if there are several; a multiple of `unit`.
+    n_parts : int
+        Most parts.
+    unit : int, default=1
+        Parts start at multiples of it.
+
+    Returns
+    -------
+    list of slice
+        At least one, of nearly equal lengths.
+    """
+    n_parts = max(1, min(n_parts, n // least))
+    starts = [n * k // n_parts // unit * unit for k in range(n_parts)]
+    return [slice(*ends) for ends in pairwise([*starts, n])]
+
+
 @contextmanager
 def open_workers(n_jobs: int | None) -> Iterator[Workers]:
     """Have threads ready to share work for as long as the context lasts.
@@ -226,7 +257,7 @@ def open_workers(n_jobs: int | None) -> Iterator[Workers]:
     Yields
     ------
     Workers
-        To solve with.
+        To share work with.
     """
     with torch_threads(1):
         workers = Workers(count_workers(n_jobs))
@@ -254,13 +285,14 @@ def count_workers(n_jobs: int | None) -> int:
     backend, usual = get_active_backend()
     threads, _ = get_active_backend(require="sharedmem")
     n_workers = threads.effective_n_jobs(usual if n_jobs is None else n_jobs)
+    n_workers = min(n_workers, MOST_WORKERS)
     if n_jobs is None:  # a cluster's workers are not this machine's
         n_workers = min(n_workers, cpu_count())
     if not backend.nesting_level:
         return n_workers
     if threading.current_thread() is not threading.main_thread():
         return 1
-    return min(n_workers, torch.get_num_threads())
+    return min(n_workers, _usual_threads if _n_inside else torch.get_num_threads())
 
 
 _lock = threading.Lock()
@@ -291,9 +323,9 @@ def torch_threads(n_threads: int) -> Iterator[None]:
         elif former == 1 and not is_nested:
             former = _usual_threads
         _n_inside += 1
-    _here.is_inside = True
-    torch.set_num_threads(n_threads)
     try:
+        _here.is_inside = True
+        torch.set_num_threads(n_threads)
         yield
     finally:
         _here.is_inside = is_nested

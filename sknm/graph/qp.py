@@ -12,16 +12,18 @@ give the solution to the accuracy of double precision.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sknm.graph.parallel import Workers, cut
 from sknm.graph.problem import Solution
+from sknm.graph.proxqp import solve_one_by_one
 
 SPLITTINGS = 30
 """Iterations of the splitting before active sets are tried. Each costs one product."""
@@ -54,8 +56,9 @@ TINY = 1e-12
 MEMORY = 2**24
 """Most elements of the systems of equations that are solved at a time."""
 
-OUTER_STEPS, INNER_STEPS = 50, 50
-"""Most steps of proxsuite's solver; what it can solve at all takes about half."""
+LEAST_ROWS, PART_PRODUCTS = 32, 2**19
+"""Least rows of a part that threads may share, and least multiplications of its product
+with ``S``: with less, all rows together take less time."""
 
 SOLVERS = ("admm", "proxqp")
 """Names of the solvers."""
@@ -145,7 +148,12 @@ class Programme:
         return torch.maximum(stationarity.abs().amax(1), complementarity.abs().amax(1))
 
 
-def solve_programmes(a: Tensor, programme: Programme, solver: str = "admm") -> Solution:
+def solve_programmes(
+    a: Tensor,
+    programme: Programme,
+    solver: str = "admm",
+    workers: Workers | None = None,
+) -> Solution:
     """Solve the programme of each row of `a`.
 
     The gradient is that of the KKT conditions (Amos & Kolter 2017, eq. 6-8).
@@ -158,6 +166,8 @@ def solve_programmes(a: Tensor, programme: Programme, solver: str = "admm") -> S
         What all samples share.
     solver : {"admm", "proxqp"}, default="admm"
         Ours, for all samples at once; or that of proxsuite, one by one.
+    workers : Workers, optional
+        Threads that share the samples; those of "proxqp" on the way back only.
 
     Returns
     -------
@@ -171,7 +181,7 @@ def solve_programmes(a: Tensor, programme: Programme, solver: str = "admm") -> S
     ImportError
         If proxsuite is asked for and not installed.
     """
-    passing = _Pass(programme, solver)
+    passing = _Pass(programme, solver, workers or Workers())
     value = _Programmes.apply(a, programme.Q, programme.G, programme.h, passing)
     return replace(passing.found, value=value)
 
@@ -182,13 +192,17 @@ class _Pass:
     found: Solution
     multipliers: Tensor
 
-    def __init__(self, programme: Programme, solver: str) -> None:
-        self.programme, self.solver = programme, solver
+    def __init__(self, programme: Programme, solver: str, workers: Workers) -> None:
+        self.programme, self.solver, self.workers = programme, solver, workers
 
     def run(self, a: Tensor) -> Tensor:
         programme = self.programme
-        find = _proxqp if self.solver == "proxqp" else _admm
-        self.multipliers, n_iter = find(a, programme)
+        if self.solver == "proxqp":
+            self.multipliers, n_iter = solve_one_by_one(
+                a, programme.Q, programme.G, programme.h, 0.01 * SHARPNESS * ATOL
+            )
+        else:
+            self.multipliers, n_iter = _admm(a, programme, self.workers)
         z = programme.values(a, self.multipliers)
         violations = programme.violations(a, z, self.multipliers)
         residual = violations.max().item() if len(a) else 0.0
@@ -216,32 +230,78 @@ class _Programmes(torch.autograd.Function):
         programme, z = passing.programme, passing.found.value
         active = passing.multipliers > programme.h - z @ programme.G.mT
         right = (programme.divide(grad) @ programme.G.mT) * programme.scale
-        v = _solve_active(programme.S, active, right, 1e-3 * PROXIMITY)
-        v = v * programme.scale
+        solve = partial(_solve_active, programme.S, ridge=1e-3 * PROXIMITY)
+        parts = _share_rows(passing.workers, solve, 1, active, right)
+        v = torch.cat(parts) * programme.scale
         u = programme.values(grad, v)
         pairs = u.mT @ z
         dG = -(passing.multipliers.mT @ u + v.mT @ z)
         return u, -(pairs + pairs.mT) / 2, dG, v.sum(0), None
 
 
-def _admm(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
+def _admm(a: Tensor, programme: Programme, workers: Workers) -> tuple[Tensor, int]:
     """Multipliers of each row, and the iterations that it took."""
     R, gamma = programme.splitting
     c, allowed = programme.excess(a), SHARPNESS * (ATOL + RTOL * a.abs().amax(1))
     beta = torch.addmm(c, c, R).mul_(gamma)
-    x = _split(R, beta, beta, SPLITTINGS)
-    found, is_open, n_iter = _try_active_sets(
-        programme, c, allowed, x, PIVOTS, is_searching=False
-    )
-    n_iter += SPLITTINGS
+    solve = partial(_solve, programme, SPLITTINGS, PIVOTS, False)
+    parts = _share_rows(workers, solve, PIVOTS, c, allowed, beta, beta)
+    found, is_open, x, n_iter = _join(parts)
     if is_open.any():
         rows = is_open.nonzero()[:, 0]
-        x = _split(R, beta[rows], x[rows], FURTHER_SPLITTINGS)
-        found[rows], _, more = _try_active_sets(
-            programme, c[rows], allowed[rows], x, SEARCHES, is_searching=True
-        )
-        n_iter += FURTHER_SPLITTINGS + more
+        solve = partial(_solve, programme, FURTHER_SPLITTINGS, SEARCHES, True)
+        given = (values[rows] for values in (c, allowed, beta, x))
+        found[rows], _, _, more = _join(_share_rows(workers, solve, SEARCHES, *given))
+        n_iter += more
     return found * programme.scale, n_iter
+
+
+def _share_rows(
+    workers: Workers, solve: Callable[..., Any], n_systems: int, *rows: Tensor
+) -> list[Any]:
+    """Have threads solve parts of the rows, at most so many systems of each."""
+    n_samples, n_constraints = rows[0].shape
+    n_products = n_samples * n_constraints**2
+    n_parts = n_products // PART_PRODUCTS if rows[0].device.type == "cpu" else 1
+    parts = cut(n_samples, LEAST_ROWS, n_parts)
+    tasks = [partial(solve, *(values[part] for values in rows)) for part in parts]
+    return workers.run(tasks, n_systems * n_products)
+
+
+_Found = tuple[Tensor, Tensor, Tensor, int]
+
+
+def _join(parts: list[_Found]) -> _Found:
+    found, is_open, x, n_iter = zip(*parts, strict=True)
+    return torch.cat(found), torch.cat(is_open), torch.cat(x), max(n_iter)
+
+
+def _solve(
+    programme: Programme,
+    n_splittings: int,
+    n_sets: int,
+    is_searching: bool,
+    c: Tensor,
+    allowed: Tensor,
+    beta: Tensor,
+    x: Tensor,
+) -> _Found:
+    """Split, then try active sets, for some of the rows.
+
+    Returns
+    -------
+    multipliers, is_open : Tensor
+        As :func:`_try_active_sets` has them.
+    x : Tensor of shape (n_samples, n_constraints)
+        What splitting found.
+    n_iter : int
+        Iterations of both.
+    """
+    x = _split(programme.splitting[0], beta, x, n_splittings)
+    found, is_open, n_tried = _try_active_sets(
+        programme, c, allowed, x, n_sets, is_searching
+    )
+    return found, is_open, x, n_splittings + n_tried
 
 
 def _split(R: Tensor, beta: Tensor, x: Tensor, n_iter: int) -> Tensor:
@@ -391,58 +451,3 @@ def _solve_chunk(S: Tensor, active: Tensor, right: Tensor, ridge: float) -> Tens
     factor, _ = torch.linalg.cholesky_ex(system)
     solved = torch.cholesky_solve(known[..., None], factor)[..., 0]
     return torch.zeros_like(right).scatter_(1, order, solved.nan_to_num(0, 0, 0))
-
-
-def _proxqp(a: Tensor, programme: Programme) -> tuple[Tensor, int]:
-    """Do the same with proxsuite's dense solver, one row after the other.
-
-    Each programme is posed in units of its linear term where that is large, so that
-    what is asked for is relative to its size, and within reach of double precision.
-    """
-    Q, G, h = (
-        matrix.detach().cpu().numpy()
-        for matrix in (programme.Q, programme.G, programme.h)
-    )
-    dense = import_proxsuite().proxqp.dense
-    qp = dense.QP(len(Q), 0, len(h))
-    qp.settings.eps_abs = 0.01 * SHARPNESS * ATOL
-    qp.settings.max_iter, qp.settings.max_iter_in = OUTER_STEPS, INNER_STEPS
-    qp.settings.eps_primal_inf = qp.settings.eps_dual_inf = 0.0  # there is a minimum
-    qp.settings.check_duality_gap = True
-    qp.settings.eps_duality_gap_abs = 0.01 * SHARPNESS * ATOL
-    linear = -a.detach().cpu().numpy()
-    no_bound = np.full(len(h), -np.inf)
-    multipliers, n_iter = np.empty((len(a), len(h))), 0
-    for i, row in enumerate(linear):
-        unit = max(1.0, np.abs(row).max())
-        if i == 0:
-            qp.init(Q, row / unit, None, None, G, no_bound, h / unit)
-        else:
-            qp.update(g=row / unit, u=h / unit)
-        qp.solve()
-        multipliers[i] = np.maximum(qp.results.z, 0) * unit
-        n_iter = max(n_iter, qp.results.info.iter)
-    return torch.as_tensor(multipliers, device=a.device), n_iter
-
-
-def import_proxsuite() -> Any:
-    """Import proxsuite, or say how it is installed.
-
-    Returns
-    -------
-    module
-        The package.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed.
-    """
-    try:
-        import proxsuite
-    except ImportError as error:
-        raise ImportError(
-            "solver='proxqp' needs proxsuite, which is not installed: "
-            "pip install 'sknm[optnet]', or use solver='admm', which needs nothing."
-        ) from error
-    return proxsuite

@@ -5,12 +5,16 @@ The state ``N`` holds the values of all neurons: first the inputs, last the outp
 activation of step I. No block of W is treated as special, but most of them need
 not be multiplied with: what leads from the inputs is all that counts in the first
 step, what leads to the outputs in the last.
+
+Threads share the neurons of a step: each computes some columns of the state. Parts of
+the rows would each need all of W, which takes longer to read than the state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,14 @@ from torch.autograd.function import once_differentiable
 
 from sknm.graph.activations import Activation
 from sknm.graph.depth import reaches_outputs
+from sknm.graph.parallel import Workers, cut
+
+LEAST_NEURONS, PART_PRODUCTS = 512, 2**24
+"""Least neurons of a part that threads may share, and least multiplications in it: with
+these, all parts together take hardly longer than the whole."""
+
+UNIT = 64
+"""Parts start at multiples of it: products are slower where they don't."""
 
 Neurons = slice | Tensor
 """Some of the neurons: a range, or indices."""
@@ -34,6 +46,7 @@ def recur(
     sigma: Activation,
     hidden: slice,
     factors: Tensor | None = None,
+    workers: Workers | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute outputs after I steps, and how active the neurons were.
 
@@ -55,6 +68,8 @@ def recur(
         Neurons whose values may matter between the first step and the last.
     factors : Tensor of shape (n_hidden,), optional
         Factors of what outputs read from these neurons, for dropout.
+    workers : Workers, optional
+        Threads that share the neurons of each step.
 
     Returns
     -------
@@ -65,7 +80,54 @@ def recur(
     neuron_activity : Tensor of shape (n_hidden,)
         The same, summed over the rows instead; has no gradient.
     """
-    return _Recursion.apply(x, W, b, n_outputs, n_steps, sigma, hidden, factors)
+    workers = workers or Workers()
+    return _Recursion.apply(
+        x, W, b, n_outputs, n_steps, sigma, hidden, factors, workers
+    )
+
+
+def advance(
+    N: Tensor, W: Tensor, b: Tensor, sigma: Activation, workers: Workers
+) -> Tensor:
+    """Make one step: ``σ(NW + b)``.
+
+    Parameters
+    ----------
+    N : Tensor of shape (n_samples, n_sources)
+        Values of the neurons from which there are edges.
+    W : Tensor of shape (n_sources, n_targets)
+        Weights of the edges.
+    b : Tensor of shape (n_targets,)
+        Biases.
+    sigma : Activation
+        σ.
+    workers : Workers
+        Threads that share the targets.
+
+    Returns
+    -------
+    Tensor of shape (n_samples, n_targets)
+        Values of the targets.
+    """
+
+    def compute(part: slice) -> Tensor:
+        return sigma.value(torch.addmm(b[part], N, W[:, part]))
+
+    return _join(_share(workers, compute, len(b), N))
+
+
+def _share(
+    workers: Workers, compute: Callable[[slice], Any], n_neurons: int, N: Tensor
+) -> list[Any]:
+    """Have threads compute parts of the neurons, each from all of `N`."""
+    n_products = N.numel() * n_neurons
+    n_parts = n_products // PART_PRODUCTS if N.device.type == "cpu" else 1
+    parts = cut(n_neurons, LEAST_NEURONS, n_parts, UNIT)
+    return workers.run([partial(compute, part) for part in parts], n_products)
+
+
+def _join(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=-1)
 
 
 class _Recursion(torch.autograd.Function):
@@ -82,6 +144,7 @@ class _Recursion(torch.autograd.Function):
         sigma: Activation,
         hidden: slice,
         factors: Tensor | None,
+        workers: Workers,
     ) -> tuple[Tensor, Tensor, Tensor]:
         read = slice(len(b) - n_outputs, len(b))
         inputs = slice(0, x.shape[1])
@@ -90,13 +153,15 @@ class _Recursion(torch.autograd.Function):
         states, slopes = [], []
         N, source = x, inputs
         for _ in range(n_steps - 1):
-            u = torch.addmm(b[hidden], N, W[source, hidden])
-            N = sigma.value(u)
+            step = partial(_step, N, W[source, hidden], b[hidden], sigma)
+            found = _share(workers, step, len(neuron_activity), N)
+            values, slope, rows, neurons = zip(*found, strict=True)
+            N = _join(values)
             states.append(N)
-            slopes.append(sigma.slope(u))
-            size = N.abs()
-            row_activity += size.sum(1)
-            neuron_activity += size.sum(0)
+            slopes.append(_join(slope))
+            for size in rows:
+                row_activity += size
+            neuron_activity += _join(neurons)
             source = hidden
         V = W[source, read]
         if not states:
@@ -104,7 +169,7 @@ class _Recursion(torch.autograd.Function):
         if factors is not None:
             V = V * factors[:, None]
         outputs = torch.addmm(b[read], N, V)
-        ctx.factors = factors
+        ctx.factors, ctx.workers = factors, workers
         ctx.places = inputs, hidden, read
         ctx.save_for_backward(x, W, *states, *slopes)
         ctx.mark_non_differentiable(neuron_activity)
@@ -117,6 +182,7 @@ class _Recursion(torch.autograd.Function):
         x, W, *rest = ctx.saved_tensors
         states, slopes = rest[: len(rest) // 2], rest[len(rest) // 2 :]
         inputs, hidden, read = ctx.places
+        workers: Workers = ctx.workers
         dW, db = torch.zeros_like(W), W.new_zeros(len(W))
         source = hidden if states else inputs
         N = states[-1] if states else x
@@ -129,19 +195,54 @@ class _Recursion(torch.autograd.Function):
         db[read] += delta.sum(0)
         deltas: list[Tensor] = []
         for N, slope in zip(reversed(states), reversed(slopes), strict=True):
-            g = delta @ back.t()
-            g += N.sign() * g_activity[:, None]
-            delta, back = g.mul_(slope), W[hidden, hidden]
+            step = partial(_step_back, delta, back, N, g_activity, slope)
+            delta, back = (
+                _join(_share(workers, step, len(back), delta)),
+                W[hidden, hidden],
+            )
             deltas.append(delta)
         if states:
             db[hidden] += sum(d.sum(0) for d in deltas)
-            dW[inputs, hidden].addmm_(x.t(), delta)
+            _add_products(dW[inputs, hidden], x, delta, workers)
             back = W[inputs, hidden]
         if len(states) > 1:
             before, after = torch.cat(states[-2::-1]), torch.cat(deltas[:-1])
-            dW[hidden, hidden].addmm_(before.t(), after)
+            _add_products(dW[hidden, hidden], before, after, workers)
         dx = delta @ back.t() if ctx.needs_input_grad[0] else None
-        return dx, dW, db, None, None, None, None, None
+        return dx, dW, db, None, None, None, None, None, None
+
+
+def _step(
+    N: Tensor, W: Tensor, b: Tensor, sigma: Activation, part: slice
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Values of some neurons, slopes, and activity of the rows and the neurons."""
+    u = torch.addmm(b[part], N, W[:, part])
+    values, slopes = sigma.value(u), sigma.slope(u)
+    size = values.abs()
+    return values, slopes, size.sum(1), size.sum(0)
+
+
+def _step_back(
+    delta: Tensor,
+    W: Tensor,
+    N: Tensor,
+    g_activity: Tensor,
+    slope: Tensor,
+    part: slice,
+) -> Tensor:
+    """``δ`` of some neurons, from that of the step that follows."""
+    g = delta @ W[part].t()
+    g += N[:, part].sign() * g_activity[:, None]
+    return g.mul_(slope[:, part])
+
+
+def _add_products(dW: Tensor, N: Tensor, delta: Tensor, workers: Workers) -> None:
+    """``dW += Nᵀδ``, by the neurons from which the edges lead."""
+
+    def add(part: slice) -> None:
+        dW[part].addmm_(N[:, part].t(), delta)
+
+    _share(workers, add, len(dW), delta)
 
 
 @dataclass(frozen=True)
@@ -231,12 +332,16 @@ class Recursion:
         return list(zip(self.needed, [*self.needed[1:], read], strict=True))
 
     def run(
-        self, x: Tensor, steps: list[tuple[Tensor, Tensor]], sigma: Activation
+        self,
+        x: Tensor,
+        steps: list[tuple[Tensor, Tensor]],
+        sigma: Activation,
+        workers: Workers,
     ) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_inputs)."""
         N = x[:, self.needed[0]]
         for W, b in steps[:-1]:
-            N = sigma.value(torch.addmm(b, N, W))
+            N = advance(N, W, b, sigma, workers)
         W, b = steps[-1]
         return torch.addmm(b, N, W)
 

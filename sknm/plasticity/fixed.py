@@ -147,7 +147,8 @@ def draw_edges(topology: Topology, generator: torch.Generator) -> Tensor:
     n = topology.n_nodes
     degrees = topology.in_degrees + np.diff(topology.edges.indptr)[:, None]
     bounds = np.sqrt(6 / np.maximum(1, degrees)) * topology.to_dense()
-    uniform = torch.empty(n, n).uniform_(-1, 1, generator=generator)
+    uniform = torch.empty(n, n, dtype=torch.float32)
+    uniform.uniform_(-1, 1, generator=generator)
     return uniform * torch.as_tensor(bounds, dtype=torch.float32)
 
 

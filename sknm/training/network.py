@@ -24,12 +24,7 @@ from sknm.graph.equilibrium import (
     solve,
     weight_gradient,
 )
-from sknm.graph.parallel import (
-    Workers,
-    count_workers,
-    open_workers,
-    torch_threads,
-)
+from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.plan import Plan
 from sknm.graph.problem import Solution, SolverOptions
 from sknm.training.rows import Inputs, SparseBatch
@@ -108,6 +103,15 @@ class Weights:
     def to(self, dtype: torch.dtype) -> Weights:
         """Return the same weights in another precision."""
         return Weights(**{name: w.to(dtype) for name, w in vars(self).items()})
+
+
+class _OfThread(threading.local):
+    """The workers of each thread that fits or predicts."""
+
+    workers: Workers | None = None
+
+
+_of_thread = _OfThread()
 
 
 class Network(nn.Module):
@@ -219,9 +223,20 @@ class Network(nn.Module):
 
     @contextmanager
     def at_work(self, n_jobs: int | None) -> Iterator[None]:
-        """Let `n_jobs` threads share each product for as long as the context lasts."""
-        with torch_threads(count_workers(n_jobs)):
+        """Let `n_jobs` threads share the work for as long as the context lasts."""
+        if _of_thread.workers is not None:  # predictions share those of a fit
             yield
+            return
+        with open_workers(n_jobs) as _of_thread.workers:
+            try:
+                yield
+            finally:
+                _of_thread.workers = None
+
+    @property
+    def workers(self) -> Workers:
+        """Threads that share the work."""
+        return _of_thread.workers or Workers()
 
     def squared_weights(self) -> Tensor:
         """Sum of the squares of all weights; biases and the like are not among them."""
@@ -235,15 +250,6 @@ class Network(nn.Module):
         kept = torch.empty(n_nodes, dtype=self.node_biases.dtype)
         kept.bernoulli_(1 - self.dropout, generator=self.generator)
         return kept.div_(1 - self.dropout).to(self.device)
-
-
-class _OfThread(threading.local):
-    """The workers of each thread that fits or predicts."""
-
-    workers: Workers | None = None
-
-
-_of_thread = _OfThread()
 
 
 class GraphNetwork(Network):
@@ -273,23 +279,6 @@ class GraphNetwork(Network):
         super().__init__(generator)
         for name, value in vars(weights).items():
             setattr(self, name, nn.Parameter(value))
-
-    @contextmanager
-    def at_work(self, n_jobs: int | None) -> Iterator[None]:
-        """Spread the modules over `n_jobs` threads for as long as the context lasts."""
-        if _of_thread.workers is not None:  # predictions share those of a fit
-            yield
-            return
-        with open_workers(n_jobs) as _of_thread.workers:
-            try:
-                yield
-            finally:
-                _of_thread.workers = None
-
-    @property
-    def workers(self) -> Workers:
-        """Threads that share the modules."""
-        return _of_thread.workers or Workers()
 
     def forward(self, X: Inputs) -> Tensor:
         """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""

@@ -79,7 +79,8 @@ class QuadraticNetwork(Network):
         else:
             u = torch.addmm(self.node_biases, X, self.input_weights)
         programme = self.prepare() if prepared is None else prepared
-        return solve_programmes(self.sigma.value(u), programme, self.solver)
+        a = self.sigma.value(u)
+        return solve_programmes(a, programme, self.solver, self.workers)
 
     def move(self, device: str) -> QuadraticNetwork:
         """Bring parameters to a device."""

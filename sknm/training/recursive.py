@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sknm.graph.problem import Solution
-from sknm.graph.recursion import Recursion, recur
+from sknm.graph.recursion import Recursion, advance, recur
 from sknm.training.network import Network
 from sknm.training.rows import Inputs
 
@@ -72,6 +72,7 @@ class RecursiveNetwork(Network):
             self.sigma,
             plan.hidden,
             factors,
+            self.workers,
         )
         self.activity[plan.hidden] += activity
         self.n_observed += 1
@@ -90,7 +91,7 @@ class RecursiveNetwork(Network):
     ) -> Solution:
         """Compute outputs of a batch of inputs; I steps are always enough."""
         steps = self.prepare() if prepared is None else prepared
-        outputs = self.plan.run(X.to_dense(), steps, self.sigma)
+        outputs = self.plan.run(X.to_dense(), steps, self.sigma, self.workers)
         converged = torch.ones(len(X), dtype=torch.bool, device=X.device)
         return Solution(outputs, converged, self.plan.n_steps, 0.0)
 
@@ -107,9 +108,9 @@ class RecursiveNetwork(Network):
         shape = len(X), self.plan.n_steps + 1, self.n_nodes
         N = self.node_biases.new_zeros(shape)
         N[:, 0, : self.plan.n_inputs] = X.to_dense()
+        W, b = self.node_weights, self.node_biases
         for t in range(self.plan.n_steps):
-            u = torch.addmm(self.node_biases, N[:, t], self.node_weights)
-            N[:, t + 1] = self.sigma.value(u)
+            N[:, t + 1] = advance(N[:, t], W, b, self.sigma, self.workers)
         return N
 
     def move(self, device: str) -> RecursiveNetwork:

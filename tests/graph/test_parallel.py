@@ -6,10 +6,12 @@ import time
 import joblib
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sknm.graph import parallel, plan
 from sknm.graph.equilibrium import solve
-from sknm.graph.parallel import count_workers, open_workers, torch_threads
+from sknm.graph.parallel import count_workers, cut, open_workers, torch_threads
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
 from sknm.graph.topology import Topology
@@ -24,12 +26,6 @@ WORKERS = [1, 2, 3, 8]
 def small_parts(monkeypatch):
     """Each block is a part of its own."""
     monkeypatch.setattr(plan, "PART_VALUES", 1)
-
-
-@pytest.fixture
-def always_share(monkeypatch):
-    monkeypatch.setattr(parallel._Times, "is_known", lambda self: True)
-    monkeypatch.setattr(parallel._Times, "prefer_sharing", lambda *args: True)
 
 
 def values_and_gradients(a, W, topology, options, workers):
@@ -82,6 +78,23 @@ def test_sample_is_open_when_any_of_its_modules_is():
 
 
 # Tasks
+
+
+@given(
+    n=st.integers(0, 500),
+    n_units=st.integers(1, 60),
+    unit=st.integers(1, 20),
+    n_parts=st.integers(-1, 40),
+)
+def test_parts_of_a_range_are_all_of_it_and_long_enough(n, n_units, unit, n_parts):
+    least = n_units * unit
+    parts = cut(n, least, n_parts, unit)
+    assert [k for part in parts for k in range(n)[part]] == list(range(n))
+    lengths = [part.stop - part.start for part in parts]
+    assert max(lengths) - min(lengths) <= 2 * unit
+    assert all(part.start % unit == 0 for part in parts)
+    assert 1 <= len(parts) <= max(1, n_parts)
+    assert min(lengths) >= least or len(parts) == 1
 
 
 @pytest.mark.usefixtures("always_share")
@@ -166,6 +179,12 @@ def test_work_is_shared_where_that_was_faster():
         workers.handover = 1e-4
         counts = count_threads(workers, 0.01, parallel.TRIALS + 4)
     assert counts == [1] * parallel.TRIALS + [2] * 4
+
+
+def test_long_work_is_done_alone_only_once():
+    with open_workers(2) as workers:
+        workers.handover = 1e-4
+        assert count_threads(workers, parallel.LONG, 3) == [1, 2, 2]
 
 
 def test_work_is_not_shared_where_that_takes_longer_than_it_saves():

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from sknm.graph import qp
-from sknm.graph.qp import Programme, import_proxsuite, solve_programmes
+from sknm.graph import proxqp, qp
+from sknm.graph.parallel import Workers, open_workers
+from sknm.graph.proxqp import import_proxsuite
+from sknm.graph.qp import Programme, solve_programmes
 
 N_ROWS = 12
 
@@ -115,7 +117,7 @@ def test_proxsuite_gives_up_where_nothing_helps():
     # Bounds that are nothing next to the linear terms, and more of them than nodes.
     a, Q, G, h = draw(5, 40, scale=1e7)
     solution = solve_programmes(a, Programme(Q, G, h), "proxqp")
-    assert solution.n_iter <= qp.OUTER_STEPS * (qp.INNER_STEPS + 1)
+    assert solution.n_iter <= proxqp.OUTER_STEPS * (proxqp.INNER_STEPS + 1)
     z = solution.value
     broken = (z @ G.T - h).amax(1)
     assert not solution.converged[broken > 1].any()
@@ -136,7 +138,7 @@ def test_conditions_of_optimality_hold(n, m, ridge, slack, scale, repeated, seed
     if repeated:  # dependent constraints, and one that says nothing
         G, h = torch.cat([G, G, 0 * G[:1]]), torch.cat([h, h, h.new_ones(1)])
     programme = Programme(Q, G, h)
-    passing = qp._Pass(programme, "admm")
+    passing = qp._Pass(programme, "admm", Workers())
     passing.run(a)
     size = max(1.0, float(a.abs().max()))
     z, multipliers = passing.found.value, passing.multipliers
@@ -149,7 +151,7 @@ def test_conditions_of_optimality_hold(n, m, ridge, slack, scale, repeated, seed
 @SHAPES
 def test_every_condition_is_fulfilled(n, m, ridge, rank):
     a, Q, G, h = draw(n, m, ridge, rank, seed=7, n_rows=100)
-    passing = qp._Pass(Programme(Q, G, h), "admm")
+    passing = qp._Pass(Programme(Q, G, h), "admm", Workers())
     passing.run(a)
     assert_optimal(a, Q, G, h, passing.found, passing.multipliers)
 
@@ -199,22 +201,45 @@ def test_hard_programmes_are_finished_by_a_line_search():
     assert solution.converged.all()
 
 
-def test_chunks_give_the_same_as_the_whole(monkeypatch):
-    a, Q, G, h = draw(10, 10, n_rows=50)
+def values_and_gradients(tensors, workers=None):
+    inputs = [t.clone().requires_grad_() for t in tensors]
+    solution = solve_programmes(inputs[0], Programme(*inputs[1:]), workers=workers)
+    return solution, torch.autograd.grad(solution.value.square().sum(), inputs)
 
-    def run():
-        inputs = [t.clone().requires_grad_() for t in (a, Q, G, h)]
-        solution = solve_programmes(inputs[0], Programme(*inputs[1:]))
-        solution.value.square().sum().backward()
-        return solution, [t.grad for t in inputs]
 
-    expected, gradients = run()
-    monkeypatch.setattr(qp, "MEMORY", 200)
-    found, chunked = run()
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Three rows are enough for a part."""
+    monkeypatch.setattr(qp, "LEAST_ROWS", 3)
+    monkeypatch.setattr(qp, "PART_PRODUCTS", 1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("MEMORY", 200), ("LEAST_ROWS", 3)])
+def test_chunks_give_the_same_as_the_whole(name, value, monkeypatch):
+    tensors = draw(10, 10, n_rows=50)
+    expected, gradients = values_and_gradients(tensors)
+    monkeypatch.setattr(qp, "PART_PRODUCTS", 1)
+    monkeypatch.setattr(qp, name, value)
+    found, chunked = values_and_gradients(tensors)
     torch.testing.assert_close(found.value, expected.value, atol=1e-9, rtol=1e-9)
     for ours, theirs in zip(chunked, gradients, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-8, rtol=1e-8)
     assert found.converged.shape == (50,)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3, 8])
+@pytest.mark.parametrize("m", [10, 80])  # of which the second needs a line search
+@pytest.mark.usefixtures("small_parts", "always_share", "nothing_is_left")
+def test_workers_do_not_change_a_bit(n_jobs, m):
+    tensors = draw(10, m, n_rows=20)
+    alone, gradients = values_and_gradients(tensors)
+    assert (alone.n_iter > qp.FURTHER_SPLITTINGS) == (m == 80)
+    with open_workers(n_jobs) as workers:
+        found, shared = values_and_gradients(tensors, workers)
+    assert torch.equal(found.value, alone.value)
+    assert torch.equal(found.converged, alone.converged)
+    assert (found.n_iter, found.residual) == (alone.n_iter, alone.residual)
+    assert all(map(torch.equal, shared, gradients))
 
 
 def test_what_is_not_solved_is_told(monkeypatch):

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
+from sknm.graph import recursion
 from sknm.graph.activations import ACTIVATIONS
+from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.recursion import Recursion, recur
 
 N_INPUTS, N_OUTPUTS, N = 3, 2, 9
@@ -101,6 +103,49 @@ def test_computing_only_what_is_needed_changes_nothing(n_steps, density, name):
         plan = whole.settled((W != 0).numpy(), W.device)
         _, expected = literal(x, W, b, n_steps, sigma)
         for p in whole, plan:
-            torch.testing.assert_close(p.run(x, p.steps(W, b), sigma), expected)
+            found = p.run(x, p.steps(W, b), sigma, Workers())
+            torch.testing.assert_close(found, expected)
         used = W * plan.used(W)
         torch.testing.assert_close(literal(x, used, b, n_steps, sigma)[1], expected)
+
+
+# Parts
+
+
+def values_and_gradients(n_steps, factors, workers):
+    x, W, b = (t.requires_grad_() for t in draw(density=0.7))
+    outputs, rows, neurons = recur(
+        x, W, b, N_OUTPUTS, n_steps, RELU, slice(0, N), factors, workers
+    )
+    loss = outputs.square().sum() + rows.mean()
+    predictions = Recursion.whole(N, N_INPUTS, N_OUTPUTS, n_steps)
+    with torch.no_grad():
+        y = predictions.run(x, predictions.steps(W, b), RELU, workers)
+    return outputs, rows, neurons, y, *torch.autograd.grad(loss, (x, W, b))
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Two neurons are enough for a part."""
+    monkeypatch.setattr(recursion, "LEAST_NEURONS", 2)
+    monkeypatch.setattr(recursion, "PART_PRODUCTS", 1)
+    monkeypatch.setattr(recursion, "UNIT", 1)
+
+
+@STEPS
+@pytest.mark.parametrize("factors", [None, torch.arange(N).double() % 2])
+def test_parts_do_not_change_results(n_steps, factors, request):
+    together = values_and_gradients(n_steps, factors, Workers())
+    request.getfixturevalue("small_parts")
+    apart = values_and_gradients(n_steps, factors, Workers())
+    torch.testing.assert_close(apart, together)
+
+
+@STEPS
+@pytest.mark.parametrize("n_jobs", [2, 3, 8])
+@pytest.mark.usefixtures("small_parts", "always_share", "nothing_is_left")
+def test_workers_do_not_change_a_bit(n_steps, n_jobs):
+    alone = values_and_gradients(n_steps, None, Workers())
+    with open_workers(n_jobs) as workers:
+        shared = values_and_gradients(n_steps, None, workers)
+    assert all(map(torch.equal, shared, alone))
