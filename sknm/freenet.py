@@ -20,7 +20,7 @@ from sknm.parameters import (
     SharedParameters,
 )
 from sknm.plasticity.coactivation import EvolvingGraph, free_evolve
-from sknm.plasticity.fixed import draw_edges, random_part
+from sknm.plasticity.fixed import draw_edges, random_part, restraint
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.monitor import Monitor
@@ -118,7 +118,9 @@ class FreeNetMixin(SolvedGraph):
             )
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
-        return draw_edges(Topology.triangular(self.n_nodes), generator)
+        triangle = Topology.triangular(self.n_nodes)
+        share = restraint(triangle, self.activation)
+        return draw_edges(triangle, generator, share)
 
     def _rule(self) -> tuple[float, int | None, int]:
         every = self.evolve_interval
@@ -127,9 +129,10 @@ class FreeNetMixin(SolvedGraph):
 
     def _make_organiser(self, generator: torch.Generator) -> EvolvingGraph:
         topology = Topology.triangular(self.n_nodes)
+        share = restraint(topology, self.activation)
         if self.density < 1:
             topology = random_part(topology, self.density, generator)
-        return EvolvingGraph(topology, *self._rule())
+        return EvolvingGraph(topology, *self._rule(), share)
 
     def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
         super()._prepare(samples, batch_size, first)
@@ -275,7 +278,8 @@ class FreeNetRegressor(FreeNetMixin, GraphRegressor, FreeNetParameters):
     -----
     Standardise the features first. Node values are exact: no iteration is needed.
     `activation` has to be "relu" or "squared_relu"; with the latter, few nodes
-    represent polynomials of a high degree.
+    represent polynomials of a high degree. With more than 8 nodes, the edges of such
+    chains of squares start smaller and are trained in smaller steps.
 
     References
     ----------

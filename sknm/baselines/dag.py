@@ -20,7 +20,7 @@ from sknm.parameters import (
     ClassifierParameters,
     SharedParameters,
 )
-from sknm.plasticity.fixed import draw_edges
+from sknm.plasticity.fixed import draw_edges, restraint
 from sknm.plasticity.sparsity import SparseGraph
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
@@ -72,11 +72,14 @@ class DAGMixin(SolvedGraph):
     """The graph of both estimators: complete at first, then made sparse."""
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
-        return draw_edges(Topology.triangular(self.n_nodes), generator)
+        triangle = Topology.triangular(self.n_nodes)
+        share = restraint(triangle, self.activation)
+        return draw_edges(triangle, generator, share)
 
     def _make_organiser(self, generator: torch.Generator) -> SparseGraph:
         triangle = Topology.triangular(self.n_nodes)
-        return SparseGraph(triangle, self.sparsity, self.alpha_sparsity)
+        share = restraint(triangle, self.activation)
+        return SparseGraph(triangle, self.sparsity, self.alpha_sparsity, share)
 
     def _prepare(self, samples: Samples, batch_size: int, first: bool) -> None:
         super()._prepare(samples, batch_size, first)

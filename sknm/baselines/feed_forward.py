@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sknm._docstrings import fill
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
@@ -21,7 +22,7 @@ from sknm.parameters import (
     ClassifierParameters,
     SharedParameters,
 )
-from sknm.plasticity.fixed import FixedGraph, draw_edges
+from sknm.plasticity.fixed import FixedGraph, draw_edges, restraint
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.validation import Samples
@@ -41,6 +42,11 @@ document = fill(
     topology=TOPOLOGY_ATTRIBUTE,
     shared_attributes=SHARED_ATTRIBUTES,
 )
+
+
+FULL_STEP_EDGES = {1: 100, 2: 16}
+"""Most edges into a node with which weights get the optimiser's whole step, by the
+degree of the activation: squares bear no more than graphs with long paths."""
 
 
 def _is_size(value: Any) -> bool:
@@ -108,10 +114,15 @@ class FeedForwardMixin(SolvedGraph):
         return Topology.layered(self._layer_sizes())
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
-        return draw_edges(self._graph(), generator)
+        return draw_edges(self._graph(), generator, self._restraint())
 
     def _make_organiser(self, generator: torch.Generator) -> FixedGraph:
-        return FixedGraph(self._graph(), full_step_edges=100)
+        full = FULL_STEP_EDGES[ACTIVATIONS[self.activation].degree]
+        return FixedGraph(self._graph(), full, self._restraint())
+
+    def _restraint(self) -> float:
+        # Every path passes through all layers.
+        return restraint(self._graph(), self.activation, full_levels=2)
 
 
 @document

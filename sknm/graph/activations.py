@@ -29,12 +29,15 @@ class Activation:
         ``σ'(u)``; where σ has a kink, the slope on its left.
     proximal : bool
         Whether ``0 <= σ' <= 1`` everywhere.
+    degree : int
+        Power of a large value with which σ grows, 1 if it grows more slowly.
     """
 
     name: str
     value: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]
     proximal: bool = True
+    degree: int = 1
 
     def reflect(self, u: Tensor, out: Tensor | None = None) -> Tensor:
         """Reflected resolvent ``2σ(u) - u``, written to `out`."""
@@ -113,6 +116,7 @@ ACTIVATIONS = {
             lambda u: torch.relu(u) ** 2,
             lambda u: 2 * torch.relu(u),
             proximal=False,
+            degree=2,
         ),
     )
 }

@@ -116,6 +116,8 @@ class EvolvingGraph(FixedGraph):
         Epochs between evolutions; None leaves it to :meth:`evolve`'s caller.
     max_evolutions : int
         Most of them after :meth:`start`.
+    restraint : float, default=1.0
+        Share of its steps that is left to the weights of long chains of squares.
     """
 
     def __init__(
@@ -124,8 +126,9 @@ class EvolvingGraph(FixedGraph):
         epsilon: float,
         interval: int | None,
         max_evolutions: int,
+        restraint: float = 1.0,
     ) -> None:
-        super().__init__(topology)
+        super().__init__(topology, restraint=restraint)
         self.set_rule(epsilon, interval, max_evolutions)
         self._n_epochs = self._n_before = 0
         self._kept: Tensor | None = None

@@ -27,10 +27,14 @@ class SparseGraph(FixedGraph):
         Whether all edges have price 1, or edges to nodes with many a higher one.
     alpha : float
         Strength, in steps of the optimiser.
+    restraint : float, default=1.0
+        Share of its steps that is left to the weights of long chains of squares.
     """
 
-    def __init__(self, topology: Topology, sparsity: str, alpha: float) -> None:
-        super().__init__(topology)
+    def __init__(
+        self, topology: Topology, sparsity: str, alpha: float, restraint: float = 1.0
+    ) -> None:
+        super().__init__(topology, restraint=restraint)
         self._possible = topology
         self.set_rule(sparsity, alpha)
         self._step = 0
