@@ -23,7 +23,7 @@ from sknm.parameters import (
     SharedParameters,
 )
 from sknm.plasticity.coactivation import EvolvingGraph, free_evolve
-from sknm.plasticity.fixed import draw_edges, random_part
+from sknm.plasticity.fixed import draw_edges, random_part, restraint
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.engine import Ending
@@ -122,7 +122,9 @@ class FreeNetMixin(SolvedGraph):
             )
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
-        return draw_edges(Topology.triangular(self.n_nodes), generator)
+        triangle = Topology.triangular(self.n_nodes)
+        share = restraint(self.n_nodes, self.activation)
+        return draw_edges(triangle, generator, share)
 
     def _make_organiser(self, generator: torch.Generator) -> EvolvingGraph:
         topology = Topology.triangular(self.n_nodes)
@@ -148,6 +150,7 @@ class FreeNetMixin(SolvedGraph):
         every = self.evolve_interval
         interval = None if every == "convergence" else int(every)
         organiser.set_rule(self.epsilon, interval, self.max_evolutions)
+        organiser.restraint = restraint(self.n_nodes, self.activation)
 
     def _run(
         self,
@@ -287,7 +290,8 @@ class FreeNetRegressor(FreeNetMixin, GraphRegressor, FreeNetParameters):
     -----
     Standardise the features first. Node values are exact: no iteration is needed.
     `activation` has to be "relu" or "squared_relu"; with the latter, few nodes
-    represent polynomials of a high degree.
+    represent polynomials of a high degree. With more than 8 nodes, the edges of such
+    chains of squares start smaller and are trained in smaller steps.
 
     References
     ----------

@@ -22,7 +22,7 @@ from sknm.parameters import (
     Number,
     SharedParameters,
 )
-from sknm.plasticity.fixed import draw_edges
+from sknm.plasticity.fixed import draw_edges, restraint
 from sknm.plasticity.sparsity import SparseGraph
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
@@ -73,7 +73,9 @@ class DAGMixin(SolvedGraph):
     """The graph of both estimators: complete at first, then made sparse."""
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
-        return draw_edges(Topology.triangular(self.n_nodes), generator)
+        triangle = Topology.triangular(self.n_nodes)
+        share = restraint(self.n_nodes, self.activation)
+        return draw_edges(triangle, generator, share)
 
     def _make_organiser(self, generator: torch.Generator) -> SparseGraph:
         triangle = Topology.triangular(self.n_nodes)
@@ -84,6 +86,7 @@ class DAGMixin(SolvedGraph):
 
     def _set_rule(self, organiser: SparseGraph) -> None:
         organiser.sparsity, organiser.alpha = self.sparsity, self.alpha_sparsity
+        organiser.restraint = restraint(self.n_nodes, self.activation)
 
 
 @document

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sknm._docstrings import fill
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
@@ -22,7 +23,7 @@ from sknm.parameters import (
     ClassifierParameters,
     SharedParameters,
 )
-from sknm.plasticity.fixed import FixedGraph, draw_edges
+from sknm.plasticity.fixed import FixedGraph, draw_edges, restraint
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.validation import Samples
@@ -42,6 +43,11 @@ document = fill(
     topology=TOPOLOGY_ATTRIBUTE,
     shared_attributes=SHARED_ATTRIBUTES,
 )
+
+
+FULL_STEP_EDGES = {1: 100, 2: 16}
+"""Most edges into a node with which weights get the optimiser's whole step, by the
+degree of the activation: squares bear no more than graphs with long paths."""
 
 
 def _is_size(value: Any) -> bool:
@@ -116,10 +122,19 @@ class FeedForwardMixin(SolvedGraph):
         return Topology.layered(self._layer_sizes())
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
-        return draw_edges(self._graph(), generator)
+        return draw_edges(self._graph(), generator, self._restraint())
 
     def _make_organiser(self, generator: torch.Generator) -> FixedGraph:
-        return FixedGraph(self._graph(), full_step_edges=100)
+        return FixedGraph(self._graph())
+
+    def _set_rule(self, organiser: FixedGraph) -> None:
+        degree = ACTIVATIONS[self.activation].degree
+        organiser.full_step_edges = FULL_STEP_EDGES[degree]
+        organiser.restraint = self._restraint()
+
+    def _restraint(self) -> float:
+        # Every path passes through all layers.
+        return restraint(len(self._layer_sizes()), self.activation, full_levels=2)
 
 
 @document

@@ -31,6 +31,8 @@ class Activation:
         Whether ``0 <= σ' <= 1`` everywhere.
     kinked : bool
         Whether it is two straight lines that meet in a kink at 0.
+    degree : int
+        Power of a large value with which σ grows, 1 if it grows more slowly.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Activation:
     slope: Callable[[Tensor], Tensor]
     proximal: bool = True
     kinked: bool = False
+    degree: int = 1
 
     def reflect(self, u: Tensor, out: Tensor | None = None) -> Tensor:
         """Reflected resolvent ``2σ(u) - u``, written to `out`."""
@@ -128,7 +131,13 @@ ACTIVATIONS = {
         Activation("softplus", F.softplus, torch.sigmoid),
         Activation("elu", F.elu, _elu_slope),
         Activation("identity", torch.clone, torch.ones_like),
-        Activation("squared_relu", _squared_relu, _squared_relu_slope, proximal=False),
+        Activation(
+            "squared_relu",
+            _squared_relu,
+            _squared_relu_slope,
+            proximal=False,
+            degree=2,
+        ),
     )
 }
 """Every activation by name."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.equilibrium import Gradient
 from sknm.graph.plan import Plan
 from sknm.graph.topology import Topology
@@ -17,6 +18,10 @@ FULL_STEP_EDGES = 16
 Adam moves all weights by about the same amount, so that what it adds to a node's input
 grows with their number: with more edges they get steps in inverse proportion to its
 square root. Layers bear larger steps than graphs with long paths."""
+
+FULL_LEVELS = 8
+"""Most levels of a graph of squares that starts and is trained like others: see
+`restraint`. In a complete graph few paths pass through all levels."""
 
 
 class NoPlasticity:
@@ -97,16 +102,22 @@ class FixedGraph(NoPlasticity):
         The edges.
     full_step_edges : int, default=FULL_STEP_EDGES
         Most edges into a node with which weights get the optimiser's whole step.
+    restraint : float, default=1.0
+        Share of its steps that is left to the weights of long chains of squares.
     """
 
     plan: Plan
 
     def __init__(
-        self, topology: Topology, full_step_edges: int = FULL_STEP_EDGES
+        self,
+        topology: Topology,
+        full_step_edges: int = FULL_STEP_EDGES,
+        restraint: float = 1.0,
     ) -> None:
         super().__init__()
         self.topology = topology
         self.full_step_edges = full_step_edges
+        self.restraint = restraint
 
     def start(self, W: Tensor) -> Plan:
         """Begin to train `W`, in which absent edges become zero."""
@@ -117,7 +128,8 @@ class FixedGraph(NoPlasticity):
     def step_scale(self) -> float:
         """Share of the learning rate that the node weights get."""
         fan_in = self.topology.in_degrees.max(initial=1)
-        return float(min(1.0, (self.full_step_edges / fan_in) ** 0.5))
+        share = min(1.0, (self.full_step_edges / fan_in) ** 0.5)
+        return float(share * self.restraint)
 
     def resume(self, plan: Plan) -> None:
         """Go back to a plan that was in use before."""
@@ -128,7 +140,39 @@ class FixedGraph(NoPlasticity):
         return f"{self.topology.n_edges} edges"
 
 
-def draw_edges(topology: Topology, generator: torch.Generator) -> Tensor:
+def restraint(n_levels: int, activation: str, full_levels: int = FULL_LEVELS) -> float:
+    """How much more carefully a chain of squares has to be trained than others.
+
+    With degree 2, a value that enters at ``s`` standard deviations is of the order
+    ``s ** 2 ** L`` after L levels: let edges add a little too much to one row, and the
+    rest of the chain overflows. What a level may add to the next therefore has to
+    become small as there are more of them; the features, which enter at each node,
+    don't vanish with it.
+
+    Parameters
+    ----------
+    n_levels : int
+        Nodes on the longest path of an acyclic graph.
+    activation : str
+        Name of the activation of its nodes.
+    full_levels : int, default=FULL_LEVELS
+        Most levels that need no restraint.
+
+    Returns
+    -------
+    float
+        Share of the optimiser's steps that the weights should get, and the square root
+        of the share of what they are otherwise drawn as: 1 unless the activation has a
+        degree above 1.
+    """
+    if ACTIVATIONS[activation].degree == 1:
+        return 1.0
+    return min(1.0, full_levels / n_levels)
+
+
+def draw_edges(
+    topology: Topology, generator: torch.Generator, restraint: float = 1.0
+) -> Tensor:
     """Weights of the edges of an acyclic graph (Glorot & Bengio 2010).
 
     Parameters
@@ -137,16 +181,18 @@ def draw_edges(topology: Topology, generator: torch.Generator) -> Tensor:
         The graph.
     generator : torch.Generator
         Source of randomness.
+    restraint : float, default=1.0
+        Below 1 for long chains of squares, see `restraint`.
 
     Returns
     -------
     Tensor of shape (n_nodes, n_nodes)
-        Uniform in ``±sqrt(6 / (in-degree of the target + out-degree of the source))``,
-        zero where there is no edge.
+        Uniform in ``±sqrt(6 / (in-degree of the target + out-degree of the source))``
+        times `restraint` squared, zero where there is no edge.
     """
     n = topology.n_nodes
     degrees = topology.in_degrees + np.diff(topology.edges.indptr)[:, None]
-    bounds = np.sqrt(6 / np.maximum(1, degrees)) * topology.to_dense()
+    bounds = np.sqrt(6 / np.maximum(1, degrees)) * topology.to_dense() * restraint**2
     uniform = torch.empty(n, n, dtype=torch.float32)
     uniform.uniform_(-1, 1, generator=generator)
     return uniform * torch.as_tensor(bounds, dtype=torch.float32)

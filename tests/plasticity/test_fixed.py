@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from sknm import FeedForwardClassifier
+from sknm import (
+    DAGClassifier,
+    DAGRegressor,
+    FeedForwardClassifier,
+    FeedForwardRegressor,
+    FreeNetClassifier,
+    FreeNetRegressor,
+)
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.equilibrium import solve
 from sknm.graph.topology import Topology
-from sknm.plasticity.fixed import FixedGraph, draw_edges, random_part
+from sknm.plasticity.fixed import FixedGraph, draw_edges, random_part, restraint
 
 GRAPHS = pytest.mark.parametrize(
     "topology",
@@ -140,3 +148,77 @@ def test_nothing_happens_to_the_edges():
     assert organiser.after_epoch(None, None, is_last=False) is plan
     assert organiser.history == []
     assert organiser.progress() == "6 edges"
+
+
+# Chains of squares
+
+
+def standardised_normal(n_rows=200, seed=0):
+    return np.random.default_rng(seed).normal(size=(n_rows, 5))
+
+
+def heavy_tailed(n_rows=400):
+    """Standardised rows, some of them more than ten standard deviations away."""
+    X = np.random.default_rng(0).standard_t(2, size=(n_rows, 5))
+    return (X - X.mean(0)) / X.std(0)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_only_long_chains_of_squares_are_restrained(activation):
+    is_square = activation == "squared_relu"
+    for n_nodes in (1, 8, 16, 400):
+        share = restraint(n_nodes, activation)
+        assert share == (min(1, 8 / n_nodes) if is_square else 1)
+    assert restraint(2, activation, full_levels=2) == 1
+    share = restraint(10, activation, full_levels=2)
+    assert share == (0.2 if is_square else 1)
+
+
+@GRAPHS
+def test_restraint_makes_start_and_steps_smaller(topology):
+    whole, small = (draw_edges(topology, seeded(), share) for share in (1, 0.2))
+    np.testing.assert_allclose(small, 0.04 * whole, rtol=1e-5)
+    steps = [FixedGraph(topology, restraint=r).step_scale() for r in (1, 0.2)]
+    assert steps[1] == pytest.approx(0.2 * steps[0])
+
+
+@pytest.mark.parametrize(
+    ("n_nodes", "max_iter", "dtype"),
+    [(20, 60, np.float32), (50, 30, np.float64), (400, 20, np.float32)],
+)
+@pytest.mark.parametrize("estimator", [FreeNetRegressor, DAGRegressor])
+def test_squares_fit_new_rows_at_any_size(estimator, n_nodes, max_iter, dtype):
+    X, X_new = (standardised_normal(seed=k).astype(dtype) for k in (0, 1))
+    model = estimator(
+        n_nodes, activation="squared_relu", max_iter=max_iter, random_state=0
+    )
+    model.fit(X, X[:, 0] ** 2)
+    inside = (abs(X_new) <= abs(X).max(0)).all(1)
+    assert model.score(X_new[inside], X_new[inside, 0] ** 2) > 0.9
+
+
+@pytest.mark.parametrize("n_layers", [3, 10])
+@pytest.mark.parametrize("width", [5, 40])
+def test_many_layers_of_squares_stay_finite(width, n_layers):
+    X = standardised_normal()
+    model = FeedForwardRegressor(
+        hidden_layer_sizes=(width,) * n_layers,
+        activation="squared_relu",
+        max_iter=30,
+        random_state=0,
+    ).fit(X, X[:, 0] ** 2)
+    assert np.isfinite(model.predict(X)).all()
+    assert np.isfinite(model.loss_curve_).all()
+
+
+@pytest.mark.parametrize("n_nodes", [20, 100])
+@pytest.mark.parametrize(
+    "estimator", [FreeNetClassifier, DAGClassifier, FeedForwardClassifier]
+)
+def test_far_rows_leave_squares_finite(estimator, n_nodes):
+    X = heavy_tailed()
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    model = estimator(n_nodes, activation="squared_relu", max_iter=20, random_state=0)
+    if estimator is FeedForwardClassifier:
+        model.set_params(hidden_layer_sizes=(n_nodes // 10,) * 10)
+    assert np.isfinite(model.fit(X, y).predict_proba(X)).all()
