@@ -31,6 +31,10 @@ def as_labels(y: Any) -> np.ndarray:
     ValueError
         If these are no labels.
     """
+    if (
+        getattr(y, "dtype", np.dtype(int)).kind == "O"
+    ):  # scikit-learn has no word for it
+        distinct(np.ravel(y), "y")
     check_classification_targets(y)
     return column_or_1d(y, warn=True)
 
@@ -59,6 +63,8 @@ def check_classes(classes: Any) -> np.ndarray:
         raise ValueError(
             f"classes={classes!r} must be a list of labels, of shape (n_classes,)."
         )
+    if not len(labels):
+        raise ValueError("classes is empty; give all labels that will ever be seen.")
     return distinct(labels, "classes")
 
 

@@ -15,7 +15,7 @@ from sknm.graph.activations import ACTIVATIONS
 OPTIMIZERS = ("adamw", "sgd", "lbfgs")
 
 LARGEST = 1e20
-"""Largest rate or price: products of two of them overflow in single precision."""
+"""Largest threshold or price: products of two of them overflow in single precision."""
 
 MOST_NODES = 100_000
 """Most nodes that a graph may be asked for: all pairs of them are 40 GB of weights."""
@@ -56,7 +56,7 @@ class SharedParameters:
         "n_nodes": [Number(Integral, 1, MOST_NODES, closed="both")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "optimizer": [StrOptions(set(OPTIMIZERS))],
-        "learning_rate_init": [Number(Real, 0, LARGEST, closed="right")],
+        "learning_rate_init": [Number(Real, 0, None, closed="neither")],
         "alpha": [Number(Real, 0, LARGEST, closed="both")],
         "batch_size": [
             StrOptions({"auto"}),

@@ -446,7 +446,7 @@ def _solve_chunk(S: Tensor, active: Tensor, right: Tensor, ridge: float) -> Tens
     is_filling = torch.arange(size, device=S.device) >= counts[:, None]
     system = S[order[:, :, None], order[:, None, :]]
     system.masked_fill_(is_filling[:, :, None] | is_filling[:, None, :], 0)
-    system.diagonal(dim1=1, dim2=2).add_(is_filling + ridge)
+    system.diagonal(dim1=1, dim2=2).add_(is_filling.to(S.dtype) + ridge)
     known = right.gather(1, order).masked_fill_(is_filling, 0)
     factor, _ = torch.linalg.cholesky_ex(system)
     solved = torch.cholesky_solve(known[..., None], factor)[..., 0]

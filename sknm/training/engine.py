@@ -71,6 +71,10 @@ def _loop(net: TrainingNet, table: Table, n_epochs: int) -> Ending:
         return "interrupted"
     except NonFiniteLoss:
         return "diverged"
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        return "diverged"  # a step that is too large for a number
     return "finished" if net.has_finite_loss(table) else "diverged"
 
 
