@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,12 +14,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from sknm._warnings import warn
+from sknm.attempt import attempt
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.equilibrium import Memory
-from sknm.graph.settings import own_settings
 from sknm.parameters import SharedParameters
 from sknm.prediction import SolveStats, are_finite, compute, warn_of_infinite
-from sknm.training.engine import Ending, choose_device, is_available, train
+from sknm.training.devices import choose_device
+from sknm.training.engine import Ending, train
 from sknm.training.monitor import Monitor
 from sknm.training.net import KEPT_HISTORY, NonFiniteLoss, TrainingNet
 from sknm.training.network import Network
@@ -33,6 +32,7 @@ from sknm.validation import (
     as_rows,
     check_weights,
     draw_seed,
+    memory_for,
     weighted_samples,
 )
 
@@ -160,7 +160,7 @@ default=None
         ValueError
             If the data or a parameter can't be used, or the loss is no longer finite.
         """
-        with self._attempt(goes_on=self.warm_start) as work:
+        with attempt(self, goes_on=self.warm_start) as work:
             ending = work._fit(X, y, sample_weight, X_val, y_val)
         self._tell(ending)
         return self
@@ -185,7 +185,7 @@ default=None
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, **learned: Any) -> Any:
         """Train for an epoch; `learned` is what is known of the targets beforehand."""
-        with self._attempt(goes_on=True) as work:
+        with attempt(self, goes_on=True) as work:
             vars(work).update(learned)
             samples = work._take_in(X, y, sample_weight)
             work._prepare(samples)
@@ -194,34 +194,6 @@ default=None
             raise KeyboardInterrupt
         self._tell(ending)
         return self
-
-    @contextmanager
-    def _attempt(self, goes_on: bool, is_copy: bool = False) -> Iterator[Any]:
-        """Lend a copy of the estimator to work on; it is taken over if all goes well.
-
-        Whatever comes in between, an error or an interrupt, leaves the estimator as it
-        was. A network that goes on is trained in place, which is undone, unless it is
-        asked to be a copy, too.
-        """
-        work = object.__new__(type(self))
-        goes_on = goes_on and hasattr(self, "net_")
-        backup = self.net_.backup() if goes_on and not is_copy else None
-        vars(work).update(
-            (name, value)
-            for name, value in vars(self).items()
-            if goes_on or not name.endswith("_")
-        )
-        try:
-            with own_settings():
-                if is_copy:
-                    work.net_ = copy.deepcopy(self.net_)
-                yield work
-        except BaseException:
-            if backup is not None:
-                with own_settings():
-                    self.net_.recover(backup)
-            raise
-        self.__dict__ = vars(work)
 
     # What fit is made of.
 
@@ -306,7 +278,8 @@ default=None
 
     def _build(self, samples: Samples, options: Options) -> None:
         generator = torch.Generator().manual_seed(draw_seed(self.random_state))
-        network = self._allocate(samples, generator).to(options.device)
+        with memory_for(self._n_nodes()):
+            network = self._make_network(samples, generator).to(options.device)
         self.net_ = TrainingNet(
             network,
             self._make_criterion(),
@@ -315,17 +288,6 @@ default=None
             options=options,
         ).initialize()
         self.validation_scores_: list[float] | None = None
-
-    def _allocate(self, samples: Samples, generator: torch.Generator) -> Network:
-        try:
-            return self._make_network(samples, generator)
-        except RuntimeError as error:  # torch's own word for it
-            if "memory" not in str(error):
-                raise
-            raise MemoryError(
-                f"n_nodes={self._n_nodes()} is too much for this machine's memory: "
-                "there is a weight for each pair of nodes. Take fewer nodes."
-            ) from error
 
     def _check_size(self, samples: Samples) -> None:
         """Raise if the network that is to go on has not the size asked for."""
@@ -476,18 +438,8 @@ default=None
             warn_of_infinite(n_infinite, len(values))
         return values
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state to pickle, on the CPU."""
-        state = dict(super().__getstate__())
-        if torch.device(state.get("device_", "cpu")).type != "cpu":
-            state["net_"] = copy.deepcopy(self.net_).move("cpu")
-        return state
-
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up a pickled state, on its former device if there is one."""
         super().__setstate__(state)
-        device = state.get("device_", "cpu")
-        if torch.device(device).type == "cpu":
-            return
-        self.device_ = device if is_available(torch.device(device)) else "cpu"
-        self.net_.move(self.device_)
+        if self._goes_on:
+            self.device_ = self.net_.device

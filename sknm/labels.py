@@ -31,9 +31,7 @@ def as_labels(y: Any) -> np.ndarray:
     ValueError
         If these are no labels.
     """
-    if (
-        getattr(y, "dtype", np.dtype(int)).kind == "O"
-    ):  # scikit-learn has no word for it
+    if getattr(y, "dtype", None) is np.dtype(object):
         distinct(np.ravel(y), "y")
     check_classification_targets(y)
     return column_or_1d(y, warn=True)

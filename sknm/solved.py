@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
 from sknm._warnings import warn
+from sknm.attempt import attempt
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
@@ -109,7 +110,7 @@ class SolvedGraph:
         object
             The estimator itself.
         """
-        with self._attempt(goes_on=True, is_copy=True) as work, torch.no_grad():
+        with attempt(self, goes_on=True, is_copy=True) as work, torch.no_grad():
             network = work.net_.module_
             network.node_weights.mul_(network.plan.mask)
             network.plan = Plan(network.plan.topology, network.node_weights, True)

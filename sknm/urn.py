@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from sknm._docstrings import fill
 from sknm._warnings import warn
+from sknm.attempt import attempt
 from sknm.graph.depth import active_neurons, steps_that_matter
 from sknm.graph.recursion import Recursion
 from sknm.graph.settings import own_settings
@@ -189,7 +190,7 @@ class URNMixin:
         object
             The estimator itself.
         """
-        with self._attempt(goes_on=True, is_copy=True) as work, torch.no_grad():
+        with attempt(self, goes_on=True, is_copy=True) as work, torch.no_grad():
             net = work.net_
             network, organiser = net.module_, net.organiser
             network.node_weights.mul_(network.plan.used(network.node_weights))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
-from sknm.training.net import Table
+from sknm.training.batches import Table
 from sknm.training.rows import Rows, to_tensor
 
 
@@ -239,6 +241,31 @@ def draw_seed(random_state: Any) -> int:
         For a ``torch.Generator``.
     """
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+@contextmanager
+def memory_for(n_nodes: int) -> Iterator[None]:
+    """Say of a network that is made inside which parameter it is too large for.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes.
+
+    Raises
+    ------
+    MemoryError
+        Where torch can't allocate what it needs.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch's own word for it
+        if "memory" not in str(error):
+            raise
+        raise MemoryError(
+            f"n_nodes={n_nodes} is too much for this machine's memory: there is a "
+            "weight for each pair of nodes. Take fewer nodes."
+        ) from error
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:

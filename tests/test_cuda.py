@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.datasets import load_iris
 from sklearn.preprocessing import scale
 
-import sknm.base
+import sknm.training.net
 from sknm import NeuralModuleClassifier
 from sknm.baselines import (
     DAGClassifier,
@@ -57,7 +57,7 @@ def test_model_learns_and_travels_to_the_processor(estimator, data, monkeypatch)
     assert model.device_ == "cuda"
     assert model.score(X, y) > 0.9
     probabilities = model.predict_proba(X)
-    monkeypatch.setattr(sknm.base, "is_available", lambda device: device.type == "cpu")
+    monkeypatch.setattr(sknm.training.net, "is_available", lambda device: False)
     here = pickle.loads(pickle.dumps(model))
     assert here.device_ == "cpu"
     np.testing.assert_allclose(here.predict_proba(X), probabilities, atol=1e-6)

@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
 from sknm._docstrings import fill
+from sknm.attempt import attempt
 from sknm.graph.proxqp import import_proxsuite
 from sknm.graph.qp import SOLVERS
 from sknm.parameters import (
@@ -26,7 +27,7 @@ from sknm.parameters import (
 )
 from sknm.plasticity.fixed import NoPlasticity
 from sknm.targets import GraphClassifier, GraphRegressor
-from sknm.training.engine import choose_device
+from sknm.training.devices import choose_device
 from sknm.training.network import Weights
 from sknm.training.quadratic import QuadraticNetwork
 from sknm.validation import Samples, to_numpy
@@ -155,7 +156,7 @@ class OptNetMixin:
         object
             The estimator itself.
         """
-        with self._attempt(goes_on=True, is_copy=True) as work:
+        with attempt(self, goes_on=True, is_copy=True) as work:
             work.net_.initialize_optimizer()
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -296,6 +297,8 @@ def count_workers(n_jobs: int | None) -> int:
 
 
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a thread that held it is not there in a child
+    os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock()))
 _here = threading.local()
 _n_inside = 0
 _usual_threads = 1

@@ -57,11 +57,9 @@ MEMORY = 2**24
 """Most elements of the systems of equations that are solved at a time."""
 
 LEAST_ROWS, PART_PRODUCTS = 32, 2**19
-"""Least rows of a part that threads may share, and least multiplications of its product
-with ``S``: with less, all rows together take less time."""
+"""Least rows, and products with ``S``, of a part that threads may share."""
 
 SOLVERS = ("admm", "proxqp")
-"""Names of the solvers."""
 
 
 class Programme:

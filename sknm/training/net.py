@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,8 @@ from torch import Tensor
 
 from sknm.graph.blocks import ModuleWeights
 from sknm.graph.equilibrium import Gradient, Memory
+from sknm.training.batches import Batch, Batches, Table
+from sknm.training.devices import is_available
 from sknm.training.network import Network
 from sknm.training.optimizers import (
     Options,
@@ -23,7 +24,6 @@ from sknm.training.optimizers import (
     replace_params,
 )
 from sknm.training.recipe import Constant, step_scale
-from sknm.training.rows import Inputs, Rows, pick
 
 FINITE_CHECK_INTERVAL = 16
 """Steps between two looks at whether the loss is finite."""
@@ -60,90 +60,6 @@ def _refused(name: str) -> Callable[..., Any]:
     method.__name__ = name
     method.__doc__ = "Refuse: the estimator that holds the net has such a method."
     return method
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of one training step, on the network's device.
-
-    Attributes
-    ----------
-    X : Tensor or SparseBatch of shape (n_samples, n_features)
-        Inputs.
-    y : Tensor of shape (n_samples,) or (n_samples, n_outputs)
-        Class codes or scaled targets.
-    weights : Tensor of shape (n_samples,) or None
-        Sample weights with mean 1.
-    """
-
-    X: Inputs
-    y: Tensor
-    weights: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows to train on.
-
-    Attributes
-    ----------
-    X : Rows
-        Inputs, wherever they are.
-    y : Tensor of shape (n_samples,) or (n_samples, n_outputs)
-        Class codes or scaled targets, on the network's device.
-    weights : Tensor of shape (n_samples,) or None
-        Sample weights with mean 1, on the same device.
-    """
-
-    X: Rows
-    y: Tensor
-    weights: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, rows: Tensor | slice) -> Batch:
-        """Make a batch of some of the rows."""
-        X = self.X.take(rows, self.y.device)
-        if isinstance(rows, Tensor):
-            rows = rows.to(self.y.device)
-        weights = None if self.weights is None else pick(self.weights, rows)
-        return Batch(X, pick(self.y, rows), weights)
-
-
-class Batches:
-    """The rows of a table in random order, in batches of nearly equal size.
-
-    Parameters
-    ----------
-    table : Table
-        The rows.
-    batch_size : int
-        Most rows of a batch.
-    generator : torch.Generator
-        Source of the order.
-    """
-
-    def __init__(
-        self, table: Table, batch_size: int, generator: torch.Generator
-    ) -> None:
-        self.table = table
-        self.n_batches = math.ceil(len(table) / batch_size)
-        self.generator = generator
-
-    def __len__(self) -> int:
-        return self.n_batches
-
-    def __iter__(self) -> Iterator[Batch]:
-        if self.n_batches == 1:
-            yield self.table.take(slice(None))
-            return
-        order = torch.randperm(len(self.table), generator=self.generator)
-        for rows in order.to(self.table.X.device).tensor_split(self.n_batches):
-            yield self.table.take(rows)
 
 
 class TrainingNet(NeuralNet):
@@ -498,7 +414,8 @@ class TrainingNet(NeuralNet):
             self._train_modules(modules)
         remember(self.optimizer_, state["optimizer"])
         self.history.extend(state["history"])
-        if state["device"] != "cpu":
+        device = torch.device(state["device"])
+        if device.type != "cpu" and is_available(device):
             self.options = state["options"]
             self.move(state["device"])
 

@@ -13,7 +13,7 @@ from sknm.graph.topology import Topology
 from sknm.plasticity import coactivation
 from sknm.plasticity.coactivation import Coactivation, EvolvingGraph, free_evolve
 from sknm.plasticity.fixed import draw_edges
-from sknm.training.net import Table
+from sknm.training.batches import Table
 from sknm.training.network import GraphNetwork, Weights
 from sknm.training.optimizers import AdamW
 from sknm.training.rows import Rows
