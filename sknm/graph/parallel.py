@@ -297,8 +297,6 @@ def count_workers(n_jobs: int | None) -> int:
 
 
 _lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # a thread that held it is not there in a child
-    os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock()))
 _here = threading.local()
 _n_inside = 0
 _usual_threads = 1
@@ -335,6 +333,15 @@ def torch_threads(n_threads: int) -> Iterator[None]:
         with _lock:
             _n_inside -= 1
             torch.set_num_threads(former)
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # a thread that held it is not there in a child
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _serve(orders: SimpleQueue[_Job | None]) -> None:

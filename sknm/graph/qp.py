@@ -6,8 +6,7 @@ Each row `a` of a batch has the programme
 
 (Amos & Kolter 2017). It is solved in the multipliers λ of the constraints, where it is
 ``0 <= λ ⟂ h - Gz >= 0`` with ``z = Q⁻¹(a - Gᵀλ)``. Operator splitting with one factor
-for the whole batch finds which constraints are active, or nearly so; active sets then
-give the solution to the accuracy of double precision.
+for the whole batch finds about which constraints are active; active sets do the rest.
 """
 
 from __future__ import annotations
