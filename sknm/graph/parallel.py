@@ -284,6 +284,8 @@ def count_workers(n_jobs: int | None) -> int:
         the other tasks have the other cores.
     """
     backend, usual = get_active_backend()
+    if (usual if n_jobs is None else n_jobs) in (None, 1):
+        return 1  # what follows reads files
     threads, _ = get_active_backend(require="sharedmem")
     n_workers = threads.effective_n_jobs(usual if n_jobs is None else n_jobs)
     n_workers = min(n_workers, MOST_WORKERS)

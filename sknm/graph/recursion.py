@@ -120,6 +120,8 @@ def _share(
     workers: Workers, compute: Callable[[slice], Any], n_neurons: int, N: Tensor
 ) -> list[Any]:
     """Have threads compute parts of the neurons, each from all of `N`."""
+    if n_neurons < 2 * LEAST_NEURONS:  # soon said, for small ones
+        return [compute(slice(0, n_neurons))]
     n_products = N.numel() * n_neurons
     n_parts = n_products // PART_PRODUCTS if N.device.type == "cpu" else 1
     parts = cut(n_neurons, LEAST_NEURONS, n_parts, UNIT)

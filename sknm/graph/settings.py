@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 
@@ -22,13 +23,24 @@ def own_settings() -> Iterator[None]:
     What torch sets for all threads at once, such as the default type, is left alone:
     nothing in the package depends on it.
     """
-    with ExitStack() as stack:
-        stack.enter_context(torch_threads(1))
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        for kind in ("cpu", "cuda", "mps"):
-            if torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":
-            stack.enter_context(torch.device("cpu"))
-        yield
+    with torch_threads(1), torch.inference_mode(False), torch.enable_grad():
+        modes = _neutral_modes()
+        if not modes:  # the usual case
+            yield
+            return
+        with ExitStack() as stack:
+            for mode in modes:
+                stack.enter_context(mode)
+            yield
+
+
+def _neutral_modes() -> list[Any]:
+    """Find the modes that have to be set against those of the caller."""
+    modes: list[Any] = [
+        torch.autocast(kind, enabled=False)
+        for kind in ("cpu", "cuda", "mps")
+        if torch.is_autocast_enabled(kind)
+    ]
+    if torch.get_default_device().type != "cpu":
+        modes.append(torch.device("cpu"))
+    return modes
