@@ -113,7 +113,7 @@ def advance(
     def compute(part: slice) -> Tensor:
         return sigma.value(torch.addmm(b[part], N, W[:, part]))
 
-    return _join(_share(workers, compute, len(b), N))
+    return _join(_share(workers, compute, b.shape[0], N))
 
 
 def _share(
@@ -148,15 +148,15 @@ class _Recursion(torch.autograd.Function):
         factors: Tensor | None,
         workers: Workers,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        read = slice(len(b) - n_outputs, len(b))
+        read = slice(b.shape[0] - n_outputs, b.shape[0])
         inputs = slice(0, x.shape[1])
-        row_activity = x.new_zeros(len(x))
-        neuron_activity = x.new_zeros(len(b[hidden]))
+        row_activity = x.new_zeros(x.shape[0])
+        neuron_activity = x.new_zeros(hidden.stop - hidden.start)
         states, slopes = [], []
         N, source = x, inputs
         for _ in range(n_steps - 1):
             step = partial(_step, N, W[source, hidden], b[hidden], sigma)
-            found = _share(workers, step, len(neuron_activity), N)
+            found = _share(workers, step, neuron_activity.shape[0], N)
             values, slope, rows, neurons = zip(*found, strict=True)
             N = _join(values)
             states.append(N)
@@ -185,7 +185,7 @@ class _Recursion(torch.autograd.Function):
         states, slopes = rest[: len(rest) // 2], rest[len(rest) // 2 :]
         inputs, hidden, read = ctx.places
         workers: Workers = ctx.workers
-        dW, db = torch.zeros_like(W), W.new_zeros(len(W))
+        dW, db = torch.zeros_like(W), W.new_zeros(W.shape[0])
         source = hidden if states else inputs
         N = states[-1] if states else x
         back = W[source, read]
@@ -199,7 +199,7 @@ class _Recursion(torch.autograd.Function):
         for N, slope in zip(reversed(states), reversed(slopes), strict=True):
             step = partial(_step_back, delta, back, N, g_activity, slope)
             delta, back = (
-                _join(_share(workers, step, len(back), delta)),
+                _join(_share(workers, step, back.shape[0], delta)),
                 W[hidden, hidden],
             )
             deltas.append(delta)
@@ -244,7 +244,7 @@ def _add_products(dW: Tensor, N: Tensor, delta: Tensor, workers: Workers) -> Non
     def add(part: slice) -> None:
         dW[part].addmm_(N[:, part].t(), delta)
 
-    _share(workers, add, len(dW), delta)
+    _share(workers, add, dW.shape[0], delta)
 
 
 @dataclass(frozen=True)

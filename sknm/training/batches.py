@@ -31,7 +31,7 @@ class Batch:
     weights: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.y)
+        return self.y.shape[0]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Table:
     weights: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.y)
+        return self.y.shape[0]
 
     def take(self, rows: Tensor | slice) -> Batch:
         """Make a batch of some of the rows."""
