@@ -33,18 +33,17 @@ def attempt(estimator: Any, goes_on: bool, is_copy: bool = False) -> Iterator[An
     """
     work = object.__new__(type(estimator))
     goes_on = goes_on and hasattr(estimator, "net_")
-    backup = estimator.net_.backup() if goes_on and not is_copy else None
     for name, value in vars(estimator).items():
         if goes_on or not name.endswith("_"):
             vars(work)[name] = value
-    try:
-        with own_settings():
+    with own_settings():
+        backup = estimator.net_.backup() if goes_on and not is_copy else None
+        try:
             if is_copy:
                 work.net_ = copy.deepcopy(estimator.net_)
             yield work
-    except BaseException:
-        if backup is not None:
-            with own_settings():
+            estimator.__dict__ = vars(work)
+        except BaseException:
+            if backup is not None and vars(estimator) is not vars(work):
                 estimator.net_.recover(backup)
-        raise
-    estimator.__dict__ = vars(work)
+            raise

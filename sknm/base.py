@@ -368,11 +368,12 @@ default=None
 
     def _set_curves(self, epochs: list[dict[str, Any]], monitor: Monitor) -> None:
         losses = [epoch["train_loss"] for epoch in epochs if "train_loss" in epoch]
-        before = vars(self)
+        before, none = vars(self), float("nan")
         self.n_iter_ = before.get("n_iter_", 0) + len(losses)
-        self.best_loss_ = min([before.get("best_loss_", np.inf), *losses])
+        # A loss is not less than NaN, but comes before it.
+        self.best_loss_ = min([*losses, before.get("best_loss_", none)])
         self.loss_curve_ = before.get("loss_curve_", [])[-KEPT_HISTORY:] + losses
-        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else float("nan")
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else none
         if monitor.score is not None:
             earlier = (self.validation_scores_ or [])[-KEPT_HISTORY:]
             self.validation_scores_ = earlier + monitor.scores

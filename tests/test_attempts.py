@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 import sknm
 from sknm import FeedForwardClassifier, NeuralModuleClassifier
 from sknm.prediction import SolveStats
+from sknm.training.recursive import RecursiveNetwork
 
 SHARES = [0.03, 0.2, 0.5, 0.8, 0.95, 0.99]
 ERRORS = pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
@@ -217,3 +218,28 @@ def test_ctrl_c_ends_a_loop_over_chunks():
         loop()
     assert_consistent(model)
     assert model.partial_fit(X[:100], y[:100]).n_iter_ >= 2
+
+
+def test_interrupt_while_neurons_are_taken_out(overlapping, monkeypatch):
+    X, y = overlapping
+    keep, left = RecursiveNetwork.keep, iter([KeyboardInterrupt])
+
+    def interrupted(self, nodes):
+        for error in left:
+            raise error
+        return keep(self, nodes)
+
+    monkeypatch.setattr(RecursiveNetwork, "keep", interrupted)
+    model = sknm.URNClassifier(30, alpha_weight=3.0, max_iter=60, random_state=0)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    assert "interrupted" in str([warning.message for warning in told])
+    assert not list(left)
+    assert_consistent(model)
+    n_before = model.n_iter_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # hardly anything is left
+        model.set_params(warm_start=True, max_iter=10).fit(X, y)
+    assert model.n_iter_ == n_before + 10
+    assert len(model.active_nodes_) < 30

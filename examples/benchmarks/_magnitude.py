@@ -17,7 +17,7 @@ class MagnitudeGraph(SparseGraph):
     """Keeps the edges of largest absolute weight from some epoch on."""
 
     def __init__(self, topology: Topology, density: float, epoch: int) -> None:
-        super().__init__(topology, "uniform", 0.0)
+        super().__init__(topology)
         self._n_kept = round(density * topology.n_edges)
         self._epochs_left = epoch
 
@@ -43,6 +43,7 @@ class MagnitudeClassifier(DAGClassifier):
     """A complete acyclic graph, pruned to `density` after half of the epochs."""
 
     density: float = 1.0
+    alpha_sparsity: float = 0.0
 
     def _make_organiser(self, generator: torch.Generator) -> MagnitudeGraph:
         triangle = Topology.triangular(self.n_nodes)

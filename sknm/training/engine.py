@@ -81,6 +81,6 @@ def _is_whole(net: TrainingNet, table: Table) -> bool:
     """Whether a net that was interrupted anywhere can be used as it is."""
     try:
         net.settle()
-        return net.has_finite_loss(table)
+        return net.module_.is_whole and net.has_finite_loss(table)
     except (RuntimeError, ValueError, IndexError):  # half of it was changed
         return False

@@ -200,6 +200,11 @@ class Network(nn.Module):
         """Bring parameters and plan to a device."""
 
     @property
+    def is_whole(self) -> bool:
+        """Whether parameters and plan belong together; an interrupt may part them."""
+        return True
+
+    @property
     def chunk_rows(self) -> int:
         """Rows that are predicted at a time."""
         return max(128, self._chunk_elements // max(1, self.n_nodes) // 64 * 64)

@@ -121,6 +121,11 @@ class RecursiveNetwork(Network):
         self.forget_activity()
         return self
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether parameters and plan belong together; an interrupt may part them."""
+        return self.node_weights.shape == (len(self.plan.neurons), self.n_nodes)
+
     def load(self, parameters: dict[str, Tensor]) -> bool:
         """Take over copied parameters; return whether their sizes are the same."""
         is_as_before = len(parameters["node_biases"]) == self.n_nodes
