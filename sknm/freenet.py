@@ -132,6 +132,9 @@ class FreeNetMixin(SolvedGraph):
             topology = random_part(topology, self.density, generator)
         return EvolvingGraph(topology)
 
+    def _has_edges_at_first(self) -> bool:
+        return self.density * self.n_nodes * (self.n_nodes - 1) / 2 > 0.5
+
     def _what_ends_edges(self) -> str:
         return f"epsilon={self.epsilon}"
 

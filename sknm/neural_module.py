@@ -14,7 +14,6 @@ from sknm._docstrings import fill
 from sknm.parameters import (
     CLASSIFIER_PARAMETERS,
     CYCLIC_PARAMETERS,
-    LARGEST,
     SHARED_ATTRIBUTES,
     SHARED_PARAMETERS,
     ClassifierParameters,
@@ -124,8 +123,8 @@ class NeuralModuleParameters:
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
         "init": [StrOptions({"modular", "dense"})],
         "module_size": [Number(Integral, 1, None, closed="left")],
-        "tau": [Number(Real, 0, LARGEST, closed="both")],
-        "lambda_NM": [Number(Real, 0, LARGEST, closed="both")],
+        "tau": [Number(Real, 0, None, closed="left")],
+        "lambda_NM": [Number(Real, 0, None, closed="left")],
         "penalty": [StrOptions(set(PENALTIES)), None],
         "norm": [StrOptions({"l1", "l2"})],
         "measure": [StrOptions({"share", "edges"})],
@@ -150,8 +149,12 @@ class NeuralModuleMixin(CyclicGraph):
             self.penalty, self.lambda_NM, self.norm, self.measure
         )
 
+    def _has_edges_at_first(self) -> bool:
+        is_dense = self.init == "dense" or self.module_size > 1
+        return super()._has_edges_at_first() and is_dense
+
     def _what_ends_edges(self) -> str:
-        return f"tau={self.tau} or lambda_NM={self.lambda_NM}"
+        return f"tau={self.tau}, lambda_NM={self.lambda_NM}"
 
     def _set_weights(self, network: GraphNetwork) -> None:
         super()._set_weights(network)

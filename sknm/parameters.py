@@ -14,9 +14,6 @@ from sknm.graph.activations import ACTIVATIONS
 
 OPTIMIZERS = ("adamw", "sgd", "lbfgs")
 
-LARGEST = 1e20
-"""Largest threshold or price: products of two of them overflow in single precision."""
-
 MOST_NODES = 100_000
 """Most nodes that a graph may be asked for: all pairs of them are 40 GB of weights."""
 
@@ -57,7 +54,7 @@ class SharedParameters:
         "activation": [StrOptions(set(ACTIVATIONS))],
         "optimizer": [StrOptions(set(OPTIMIZERS))],
         "learning_rate_init": [Number(Real, 0, None, closed="neither")],
-        "alpha": [Number(Real, 0, LARGEST, closed="both")],
+        "alpha": [Number(Real, 0, None, closed="left")],
         "batch_size": [
             StrOptions({"auto"}),
             Number(Integral, 1, None, closed="left"),

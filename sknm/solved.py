@@ -57,12 +57,13 @@ class SolvedGraph:
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         """Draw ``W`` before training, (n_nodes, n_nodes)."""
 
-    _loses_edges: ClassVar[bool] = True
-    """Whether edges are there at the start, and may go."""
+    def _has_edges_at_first(self) -> bool:
+        """Whether there are edges that training can end."""
+        return self._n_nodes() > 1
 
     def _what_ends_edges(self) -> str:
-        """Name the parameters to lower where no edge is left."""
-        return f"learning_rate_init={self.learning_rate_init}"
+        """Name the parameters of the method to lower where no edge is left."""
+        return "margin"
 
     _input_gain: ClassVar[float] = 0.5
     """Standard deviation of what enters a node from standardised inputs at first."""
@@ -165,10 +166,11 @@ class SolvedGraph:
         )
 
     def _warn_of_structure(self) -> None:
-        if self._n_nodes() > 1 and not self.topology_.n_edges and self._loses_edges:
+        if not self.topology_.n_edges and self._has_edges_at_first():
             warn(
                 "No edge between nodes is left: the graph is a single layer. Lower "
-                f"{self._what_ends_edges()}.",
+                f"{self._what_ends_edges()}, alpha={self.alpha} or learning_rate_init="
+                f"{self.learning_rate_init}.",
                 UserWarning,
             )
 

@@ -21,7 +21,6 @@ from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
     CLASSIFIER_PARAMETERS,
-    LARGEST,
     SHARED_ATTRIBUTES,
     ClassifierParameters,
     Number,
@@ -129,9 +128,9 @@ class URNParameters:
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_steps": [Number(Integral, 1, 1000, closed="both")],
-        "alpha_weight": [Number(Real, 0, LARGEST, closed="both")],
-        "alpha_activity": [Number(Real, 0, LARGEST, closed="both")],
-        "alpha_locality": [Number(Real, 0, LARGEST, closed="both")],
+        "alpha_weight": [Number(Real, 0, None, closed="left")],
+        "alpha_activity": [Number(Real, 0, None, closed="left")],
+        "alpha_locality": [Number(Real, 0, None, closed="left")],
         "feature_positions": ["array-like", None],
     }
 

@@ -215,6 +215,7 @@ def test_topology_holds_the_weights_that_are_not_zero(overlapping, estimator, sp
 
 
 @SPARSE
+@pytest.mark.filterwarnings("ignore:No edge between nodes is left")
 @pytest.mark.parametrize("sparsity", ["uniform", "adaptive"])
 def test_stronger_penalty_leaves_fewer_edges(overlapping, estimator, sparsity):
     numbers = [
@@ -269,6 +270,7 @@ def test_warm_start_lets_edges_come_back_after_early_stopping(overlapping):
     assert (after & ~before).any()
 
 
+@pytest.mark.filterwarnings("ignore:No edge between nodes is left")
 def test_warm_start_heeds_a_new_penalty(overlapping):
     model = DAGClassifier(
         12, alpha_sparsity=0, max_iter=10, warm_start=True, random_state=0

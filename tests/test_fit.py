@@ -301,6 +301,7 @@ def test_lbfgs_takes_all_rows_at_once():
     assert log_loss(y, model.predict_proba(X)) < model.loss_curve_[1]
 
 
+@pytest.mark.filterwarnings("ignore:No edge between nodes is left")
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
 def test_weight_decay_shrinks_weights(data, optimizer):
     X, y = data

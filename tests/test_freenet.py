@@ -17,6 +17,7 @@ from sknm.training.net import TrainingNet
 N_NODES = 12
 N_POSSIBLE = N_NODES * (N_NODES - 1) // 2
 
+UNFINISHED = pytest.mark.filterwarnings("ignore:The graph still changes")
 BOTH = pytest.mark.parametrize("estimator", [FreeNetClassifier, FreeNetRegressor])
 EPSILONS = pytest.mark.parametrize("epsilon", [0.3, 0.5, 0.8])
 
@@ -278,6 +279,7 @@ def test_rounds_go_on_until_nothing_changes(overlapping, estimator, epsilon):
     assert_adds_up(model)
 
 
+@UNFINISHED
 @pytest.mark.parametrize("most", [0, 1, 2])
 def test_rounds_end_after_the_last_evolution_allowed(overlapping, most):
     model = make(evolve_interval="convergence", max_evolutions=most)
@@ -287,6 +289,7 @@ def test_rounds_end_after_the_last_evolution_allowed(overlapping, most):
     assert_adds_up(model)
 
 
+@UNFINISHED
 def test_rounds_start_from_the_weights_of_the_last(overlapping, substitute):
     X, y = overlapping
     model = make(dropout=0, label_smoothing=0, batch_size=120)
@@ -311,6 +314,7 @@ def test_rounds_start_from_the_weights_of_the_last(overlapping, substitute):
 
 
 @BOTH
+@UNFINISHED
 @pytest.mark.parametrize("evolve_interval", [2, "convergence"])
 @pytest.mark.parametrize("density", [0.5, 1.0])
 def test_same_seed_gives_the_same_model_bit_for_bit(
@@ -402,6 +406,7 @@ def test_sparsify_drops_what_the_optimizer_remembers(overlapping, estimator):
 
 
 @BOTH
+@UNFINISHED
 @pytest.mark.parametrize("evolve_interval", [2, "convergence"])
 def test_copy_predicts_the_same_and_can_be_trained(
     overlapping, answers, estimator, evolve_interval

@@ -178,6 +178,7 @@ def test_labels_may_be_strings(data):
 # What the parameters do.
 
 
+@pytest.mark.filterwarnings("ignore:No edge between nodes is left")
 @pytest.mark.parametrize("init", ["modular", "dense"])
 @pytest.mark.parametrize("penalty", ["bridge", "nm", "l1", "l2", None])
 @pytest.mark.parametrize("norm", ["l1", "l2"])
@@ -187,6 +188,7 @@ def test_every_penalty_runs_from_every_start(data, init, penalty, norm):
     assert_tells_the_truth(model.fit(X, y), X)
 
 
+@pytest.mark.filterwarnings("ignore:No edge between nodes is left")
 @pytest.mark.parametrize("measure", ["share", "edges"])
 @pytest.mark.parametrize("connection", ["weak", "strong"])
 def test_every_kind_of_module_runs(data, measure, connection):

@@ -15,7 +15,6 @@ from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
     CLASSIFIER_PARAMETERS,
-    LARGEST,
     SHARED_ATTRIBUTES,
     TOPOLOGY_ATTRIBUTE,
     ClassifierParameters,
@@ -65,7 +64,7 @@ class DAGParameters:
 
     _own_constraints: ClassVar[dict[str, list[Any]]] = {
         "sparsity": [StrOptions({"uniform", "adaptive"})],
-        "alpha_sparsity": [Number(Real, 0, LARGEST, closed="both")],
+        "alpha_sparsity": [Number(Real, 0, None, closed="left")],
     }
 
 

@@ -186,8 +186,10 @@ class Topology:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the graph of pickled edges."""
-        targets, shape = state["targets"], (state["n_nodes"],) * 2
-        edges = (np.ones(len(targets), dtype=bool), targets, state["ends"])
+        # Copied, since joblib may have mapped them to a file that is read only.
+        targets, ends = np.array(state["targets"]), np.array(state["ends"])
+        edges = (np.ones(len(targets), dtype=bool), targets, ends)
+        shape = state["n_nodes"], state["n_nodes"]
         Topology.__init__(self, sparse.csr_array(edges, shape=shape), state["loops"])
 
     @cached_property

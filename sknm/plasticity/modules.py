@@ -135,7 +135,8 @@ class ModulePenalty:
         step_size : float
             Step size of the optimiser, which scales the proximal step.
         """
-        amount = prices * (step_size * self.strength)
+        strength = min(step_size * self.strength, torch.finfo(W.dtype).max)
+        amount = prices * strength
         if self.kind == "l2" or (self.kind != "l1" and self.norm == "l2"):
             W.copy_(shrink(W, amount))
         else:
@@ -227,7 +228,8 @@ def draw_weights(
         The diagonal is zero.
     """
     n_nodes = sum(sizes)
-    W = _uniform((n_nodes, n_nodes), tau / 2, generator)
+    bound = min(tau / 2, torch.finfo(torch.float32).max / 4)
+    W = _uniform((n_nodes, n_nodes), bound, generator)
     start = 0
     for size in sizes:
         block = slice(start, start + size)
