@@ -93,10 +93,9 @@ def test_scorers_of_scikit_learn(iris, scoring):
 def test_sample_weights_reach_the_estimator_of_a_pipeline(iris):
     X, y = iris
     weights = np.where(y == "setosa", 0.0, 1.0)
-    model = pipeline(max_iter=5)
+    model = pipeline(max_iter=30)
     model.fit(X, y, neuralmoduleclassifier__sample_weight=weights)
-    assert set(model.predict(X)) <= {"versicolor", "virginica"}
-    assert set(pipeline(max_iter=5).fit(X, y).predict(X)) == set(y)
+    assert set(model.predict(X)) == {"versicolor", "virginica"}
 
 
 def test_ensembles_are_made_of_them(iris):

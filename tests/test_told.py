@@ -116,10 +116,14 @@ def test_true_is_no_number(overlapping, every_estimator, value):
             every_estimator(**{name: value}).fit(X, y)
 
 
+@pytest.mark.parametrize("stops", [False, True])
 @pytest.mark.parametrize("rate", [1e100, 1e300])
-def test_rates_beyond_single_precision_diverge(overlapping, every_estimator, rate):
+def test_rates_beyond_single_precision_diverge(
+    overlapping, every_estimator, rate, stops
+):
     X, y = overlapping
     model = every_estimator(8, learning_rate_init=rate, max_iter=3, random_state=0)
+    model.set_params(early_stopping=stops)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(ValueError, match="no longer finite"):

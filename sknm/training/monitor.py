@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from skorch.callbacks import Callback
 
-from sknm.training.net import StopTraining, TrainingNet
+from sknm.training.net import NonFiniteLoss, StopTraining, TrainingNet
 
 
 class Monitor(Callback):
@@ -86,6 +86,8 @@ class Monitor(Callback):
 
     def _compare(self, net: TrainingNet, measure: Callable[[], float]) -> None:
         """Score what `net` would be if training ended now; training sees none of it."""
+        if not all(p.isfinite().all() for p in self._state["parameters"].values()):
+            raise NonFiniteLoss
         net.settle()
         score = measure()
         self.scores.append(score)
