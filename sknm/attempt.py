@@ -21,8 +21,8 @@ def attempt(estimator: Any, goes_on: bool, is_copy: bool = False) -> Iterator[An
     estimator : GraphEstimator
         What is to be changed.
     goes_on : bool
-        Whether what is fitted, if anything is, stays: else only parameters do. The
-        network is then changed in place, which is undone where the attempt fails.
+        Whether what earlier attempts have fitted stays. The network is then changed in
+        place, which is undone where the attempt fails.
     is_copy : bool, default=False
         Whether the network is to be a copy, too.
 
@@ -32,18 +32,20 @@ def attempt(estimator: Any, goes_on: bool, is_copy: bool = False) -> Iterator[An
         The copy. Torch computes as if the caller had set nothing.
     """
     work = object.__new__(type(estimator))
-    goes_on = goes_on and hasattr(estimator, "net_")
-    for name, value in vars(estimator).items():
-        if goes_on or not name.endswith("_"):
-            vars(work)[name] = value
+    fitted = () if goes_on else vars(estimator).get("_fitted_", ())
+    kept = {k: v for k, v in vars(estimator).items() if k not in fitted}
+    vars(work).update(kept)
     with own_settings():
-        backup = estimator.net_.backup() if goes_on and not is_copy else None
         try:
             if is_copy:
                 work.net_ = copy.deepcopy(estimator.net_)
             yield work
+            added = [k for k in vars(work) if k.endswith("_") and k not in kept]
+            names = [*kept.get("_fitted_", ()), *added, "_fitted_"]
+            work._fitted_ = tuple(dict.fromkeys(names))
+            work.net_.commit()
             estimator.__dict__ = vars(work)
         except BaseException:
-            if backup is not None and vars(estimator) is not vars(work):
-                estimator.net_.recover(backup)
+            if vars(estimator) is not vars(work) and hasattr(estimator, "net_"):
+                estimator.net_.roll_back()
             raise

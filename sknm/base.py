@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -219,9 +220,7 @@ default=None
         self, X_val: Any, y_val: Any, dtype: np.dtype
     ) -> Samples | None:
         if (X_val is None) != (y_val is None):
-            raise ValueError(
-                "X_val and y_val belong together: give both, or neither of them."
-            )
+            raise ValueError("X_val and y_val belong together: give both, or neither.")
         if X_val is None:
             return None
         try:
@@ -269,6 +268,7 @@ default=None
         )
         if self._goes_on:
             self._check_size(samples)
+            self.net_.back_up()
             self.net_.follow(options, self._make_criterion())
         else:
             self._build(samples, options)
@@ -328,10 +328,7 @@ default=None
                 self.net_, table, n_epochs, self.learning_rate_init, monitor, one_cycle
             )
             if ending == "lost":
-                raise ValueError(
-                    "The loss is no longer finite, and no earlier state is either. "
-                    f"{self._causes()} The estimator is left as it was before."
-                )
+                raise self._divergence("as it was before: no later state is finite")
             self._set_curves(self.net_.history[n_before:], monitor)
             self._finish(samples)
         return ending
@@ -384,10 +381,7 @@ default=None
         self._stats_.warn(self._remedy)
         self._warn_of_structure()
         if ending == "diverged":
-            raise ValueError(
-                f"The loss is no longer finite. {self._causes()} The estimator is left "
-                "in its last finite state."
-            )
+            raise self._divergence("in its last finite state")
         if ending == "interrupted":
             warn(
                 f"Training was interrupted after {self.n_iter_} epochs; the estimator "
@@ -395,11 +389,12 @@ default=None
                 UserWarning,
             )
 
-    def _causes(self) -> str:
-        return (
-            "The likely causes are a learning rate that is too large "
-            f"(learning_rate_init={self.learning_rate_init}), {self._other_cause()}or "
-            "features that are not scaled (put a StandardScaler before)."
+    def _divergence(self, left: str) -> ValueError:
+        sizes = f"learning_rate_init={self.learning_rate_init}, alpha={self.alpha}"
+        return ValueError(
+            "The loss is no longer finite. The likely causes are steps that are too "
+            f"large ({sizes}), {self._other_cause()}or features that are not scaled "
+            f"(put a StandardScaler before). The estimator is left {left}."
         )
 
     def _warn_of_structure(self) -> None:
@@ -438,6 +433,14 @@ default=None
         if n_infinite > stats.n_infinite:
             warn_of_infinite(n_infinite, len(values))
         return values
+
+    def __copy__(self) -> Any:
+        """Copy all but the fitted attributes, and the network: it changes in place."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        if self._goes_on:
+            other.net_ = copy.deepcopy(self.net_)
+        return other
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up a pickled state, on its former device if there is one."""

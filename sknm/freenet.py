@@ -133,7 +133,7 @@ class FreeNetMixin(SolvedGraph):
         return EvolvingGraph(topology)
 
     def _has_edges_at_first(self) -> bool:
-        return self.density * self.n_nodes * (self.n_nodes - 1) / 2 > 0.5
+        return self.density * self.n_nodes**2.0 > self.density * self.n_nodes + 1
 
     def _what_ends_edges(self) -> str:
         return f"epsilon={self.epsilon}"

@@ -12,6 +12,9 @@ from sklearn.utils.validation import column_or_1d
 
 from sknm.validation import of_usual_size
 
+LARGEST_WEIGHT = float(np.finfo(float).max)
+"""Largest weight of a class."""
+
 
 def as_labels(y: Any) -> np.ndarray:
     """Check class labels.
@@ -35,6 +38,24 @@ def as_labels(y: Any) -> np.ndarray:
         distinct(np.ravel(y), "y")
     check_classification_targets(y)
     return column_or_1d(y, warn=True)
+
+
+def without_extension(y: Any) -> Any:
+    """Bring pandas' own integers and booleans to numpy's: scikit-learn makes floats.
+
+    Parameters
+    ----------
+    y : object
+        What the user gave.
+
+    Returns
+    -------
+    object
+        The same, unless it is such a series without gaps.
+    """
+    dtype = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    is_whole = dtype is not None and dtype.kind in "iub"
+    return y.to_numpy(dtype) if is_whole and not y.isna().any() else y
 
 
 def check_classes(classes: Any) -> np.ndarray:
@@ -175,7 +196,7 @@ def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.n
     known = _codes(classes)
     weights, strange = np.ones(len(classes)), []
     for label, weight in class_weight.items():
-        if not isinstance(weight, Real) or not 0 <= weight < np.inf:
+        if not isinstance(weight, Real) or not 0 <= weight < LARGEST_WEIGHT:
             raise ValueError(
                 f"class_weight={class_weight} has a weight that is negative or no "
                 f"number, or infinite: {weight!r} of {label!r}; give finite numbers of "

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import assert_all_finite
 
 LEAST_SCALE = 1e-12
 """Least scale of a target, relative to its range: rows of next to no weight would
 overflow with a smaller one."""
+
+TINY = np.finfo(np.float64).tiny
+"""Least scale of all: halves of smaller numbers are not exact."""
 
 
 def as_numbers(y: np.ndarray) -> np.ndarray:
@@ -30,21 +36,52 @@ def as_numbers(y: np.ndarray) -> np.ndarray:
     ValueError
         If they are no numbers, or not finite.
     """
-    if y.dtype.kind in "mM":
+    try:
+        if y.dtype.kind in "USVc" or any(
+            isinstance(v, (str, bytes)) for v in _objects(y)
+        ):
+            raise TypeError("they are text, or no numbers")
+        numbers = y.astype(np.float64)
+        assert_all_finite(numbers, input_name="y")
+        return numbers
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"y must be numbers for a regressor, but: {str(error).rstrip('.')}. For "
+            "labels, use a classifier."
+        ) from error
+
+
+def refuse_no_numbers(y: Any) -> None:
+    """Refuse targets that scikit-learn has no clear word for.
+
+    Parameters
+    ----------
+    y : object
+        What the user gave.
+
+    Raises
+    ------
+    TypeError
+        If they are sparse.
+    ValueError
+        If they are dates or times.
+    """
+    if sparse.issparse(y):
+        raise TypeError("y is sparse; give a dense array of targets: y.toarray().")
+    of_columns = getattr(y, "dtypes", getattr(y, "dtype", None))
+    kinds = {getattr(dtype, "kind", "O") for dtype in np.atleast_1d(of_columns)}
+    if kinds & {"m", "M"}:
         raise ValueError(
             "y holds dates or times; make numbers of them, such as days since a date."
         )
-    try:
-        if y.dtype.kind in "USVc":
-            raise TypeError(f"its type is {y.dtype}")
-        y = y.astype(np.float64)
-        assert_all_finite(y, input_name="y")
-        return y
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"y must be numbers for a regressor, but: {error}. For labels, use a "
-            "classifier."
-        ) from error
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, (str, bytes))
+
+
+def _objects(y: np.ndarray) -> Iterable[Any]:
+    return y.ravel() if y.dtype.kind == "O" else ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +122,7 @@ class TargetScaling:
         is_flat = units.max(axis=0) == 0
         return cls(
             np.ldexp(first + mean, exponent),
-            np.where(is_flat, 1.0, np.ldexp(spread, exponent)),
+            np.where(is_flat, 1.0, np.maximum(np.ldexp(spread, exponent), TINY)),
             y.ndim == 1,
         )
 

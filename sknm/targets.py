@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import sparse
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
@@ -13,9 +12,16 @@ from sklearn.utils import Tags
 from torch import nn
 
 from sknm.base import GraphEstimator
-from sknm.labels import as_labels, check_classes, class_weights, distinct, encode_labels
+from sknm.labels import (
+    as_labels,
+    check_classes,
+    class_weights,
+    distinct,
+    encode_labels,
+    without_extension,
+)
 from sknm.parameters import ClassifierParameters
-from sknm.scaling import TargetScaling, as_numbers
+from sknm.scaling import TargetScaling, as_numbers, refuse_no_numbers
 from sknm.training.losses import CrossEntropy, SquaredError
 
 
@@ -111,6 +117,9 @@ class GraphClassifier(ClassifierMixin, ClassifierParameters, GraphEstimator):
             Logarithms of the probabilities, in the order of ``classes_``.
         """
         return log_softmax(self._outputs(X), axis=1)
+
+    def _validate_pair(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        return super()._validate_pair(X, without_extension(y), reset)
 
     def _make_criterion(self) -> nn.Module:
         return CrossEntropy(self.label_smoothing)
@@ -216,8 +225,7 @@ class GraphRegressor(RegressorMixin, GraphEstimator):
         return {"multi_output": True}
 
     def _validate_pair(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        if sparse.issparse(y):
-            raise TypeError("y is sparse; give a dense array of targets: y.toarray().")
+        refuse_no_numbers(y)
         X, y = super()._validate_pair(X, y, reset)
         return X, as_numbers(y)
 

@@ -217,15 +217,16 @@ class URNMixin:
         )
 
     def _n_neurons(self, samples: Samples) -> int:
-        return samples.X.n_features + self.n_nodes + self._n_outputs()
+        return samples.X.n_features + int(self.n_nodes) + self._n_outputs()
 
     def _make_organiser(self, generator: torch.Generator) -> DyingNeurons:
         d, o = self.n_features_in_, self._n_outputs()
-        plan = Recursion.whole(d + self.n_nodes + o, d, o, self.n_steps)
+        n = int(self.n_nodes)
+        plan = Recursion.whole(d + n + o, d, o, self.n_steps)
         locality = None
         if self.feature_positions is not None:
             positions = to_tensor(self._feature_positions())
-            locality = Locality(positions, self.n_nodes + o, generator)
+            locality = Locality(positions, n + o, generator)
         return DyingNeurons(plan, locality)
 
     def _feature_positions(self) -> np.ndarray:
@@ -252,8 +253,7 @@ class URNMixin:
 
     def _set_rule(self, organiser: DyingNeurons) -> None:
         organiser.alpha_weight = self.alpha_weight
-        if organiser.locality is not None:
-            organiser.locality.alpha = self.alpha_locality
+        organiser.alpha_locality = self.alpha_locality
 
     def _check_size(self, samples: Samples) -> None:
         n, n_steps = len(self.node_biases_), self.net_.organiser.plan.n_steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,11 @@ class Samples:
                 f"{len(self)} rows: {error} Give X_val and y_val, change "
                 "validation_fraction, or set early_stopping=False."
             ) from error
-        return self.take(kept), self.take(held)
+        training = self.take(kept)
+        if training.weights is not None:
+            weights = training.weights / training.weights.mean()
+            training = replace(training, weights=weights)
+        return training, self.take(held)
 
 
 def as_rows(X: Any, dtype: np.dtype) -> Rows:

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 import sknm
 from sknm import FeedForwardClassifier, NeuralModuleClassifier
 from sknm.prediction import SolveStats
+from sknm.training.net import NonFiniteLoss, TrainingNet
 from sknm.training.recursive import RecursiveNetwork
 
 SHARES = [0.03, 0.2, 0.5, 0.8, 0.95, 0.99]
@@ -243,3 +244,106 @@ def test_interrupt_while_neurons_are_taken_out(overlapping, monkeypatch):
         model.set_params(warm_start=True, max_iter=10).fit(X, y)
     assert model.n_iter_ == n_before + 10
     assert len(model.active_nodes_) < 30
+
+
+def test_a_call_that_is_refused_costs_no_momentum(overlapping, every_estimator):
+    X, y = overlapping
+    told = {"classes": [0, 1]} if hasattr(every_estimator, "predict_proba") else {}
+    undisturbed, disturbed = make(every_estimator), make(every_estimator)
+    for _ in range(2):
+        for model in (undisturbed, disturbed):
+            model.partial_fit(X, y, **told)
+        with pytest.raises(ValueError, match="NaN"):
+            disturbed.partial_fit(np.where(X > 1, np.nan, X), y)
+    np.testing.assert_array_equal(disturbed.predict(X), undisturbed.predict(X))
+    np.testing.assert_array_equal(disturbed.loss_curve_, undisturbed.loss_curve_)
+
+
+def test_a_network_goes_on_while_an_error_of_its_training_is_held(
+    overlapping, every_estimator, monkeypatch
+):
+    X, y = overlapping
+    model = make(every_estimator, batch_size=10, max_iter=6).fit(X, y)
+    if isinstance(model, sknm.urn.URNMixin):
+        model.set_params(alpha_weight=0.5, learning_rate_init=0.05)
+    organiser = type(model.net_.organiser)
+    before_step, left = organiser.before_step, iter([*[None] * 40, MemoryError()])
+
+    def before(self, network):
+        error = next(left, None)
+        if error is not None:
+            raise error
+        before_step(self, network)
+
+    monkeypatch.setattr(organiser, "before_step", before)
+    with pytest.raises(MemoryError) as held:
+        model.fit(X, y)
+    assert np.isfinite(model.fit(X, y).node_values(X)).all()
+    assert held.value is not None
+
+
+class Centred(FeedForwardClassifier):
+    """Sets attributes of its own before and after the fit."""
+
+    def fit(self, X, y):
+        self.centre_ = X.mean(axis=0)
+        super().fit(X - self.centre_, y)
+        self.n_rows_ = len(X)
+        return self
+
+
+def test_attributes_of_others_stay(overlapping):
+    X, y = overlapping
+    model = Centred(8, max_iter=2, random_state=0)
+    model.own_ = 5
+    model.fit(X, y).fit(X[:50], y[:50])
+    np.testing.assert_array_equal(model.centre_, X[:50].mean(axis=0))
+    assert (model.own_, model.n_rows_) == (5, 50)
+
+
+def test_positions_are_those_of_the_last_fit_that_held(overlapping, monkeypatch):
+    X, y = overlapping
+    model = sknm.URNClassifier(
+        8,
+        feature_positions=np.arange(5.0)[:, None],
+        alpha_locality=1.0,
+        warm_start=True,
+        random_state=0,
+    )
+    model.set_params(max_iter=5).fit(X, y)
+    before = model.node_positions_.copy()
+
+    def fail(self, samples):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sknm.URNClassifier, "_finish", fail)
+        with pytest.raises(MemoryError):
+            model.fit(X, y)
+    np.testing.assert_array_equal(model.sparsify().node_positions_, before)
+
+
+def test_undone_evolutions_are_not_listed(overlapping, monkeypatch):
+    X, y = overlapping
+    model = sknm.FreeNetClassifier(
+        20, epsilon=0.45, evolve_interval=1, max_iter=8, batch_size=30, random_state=0
+    )
+    step, left = TrainingNet.train_step, iter(range(23))
+
+    def diverging(self, batch):
+        if next(left, None) is None:
+            raise NonFiniteLoss
+        return step(self, batch)
+
+    monkeypatch.setattr(TrainingNet, "train_step", diverging)
+    with pytest.raises(ValueError, match="no longer finite"):
+        model.fit(X, y)
+    assert model.evolution_[-1]["left"] == model.topology_.n_edges
+
+
+def test_a_shallow_copy_has_a_network_of_its_own(overlapping, answers, every_estimator):
+    X, y = overlapping
+    model = make(every_estimator).fit(X, y)
+    before = answers(model, X)
+    copy.copy(model).fit(X[::-1], y)
+    np.testing.assert_array_equal(answers(model, X), before)

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 import sknm
 from sknm.graph.activations import ACTIVATIONS
@@ -74,6 +75,17 @@ def test_copy_of_a_network_that_has_modules_goes_on(overlapping, answers, way):
     assert twin.topology_ is twin.net_.module_.plan.topology
     model.fit(X, y), twin.fit(X, y)
     np.testing.assert_array_equal(answers(twin, X), answers(model, X))
+
+
+@BY_EACH_WAY
+def test_copy_made_where_nothing_is_trained_can_be_trained(
+    overlapping, every_estimator, way
+):
+    X, y = overlapping
+    model = make(every_estimator, warm_start=True).fit(X, y)
+    with torch.inference_mode():
+        twin = WAYS[way](model)
+    assert twin.fit(X, y).loss_curve_ == model.fit(X, y).loss_curve_
 
 
 def test_pickles_hold_weights_a_few_times(overlapping, every_estimator):

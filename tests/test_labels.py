@@ -65,6 +65,14 @@ def test_labels_without_an_order_or_missing_are_refused(three, y, message):
         make().fit(X, y)
 
 
+def test_large_whole_numbers_of_pandas_are_told_apart(three):
+    X, codes = three
+    y = pd.Series(np.array([2**53, 2**53 + 1, 5])[codes], dtype="Int64")
+    assert make().fit(X, y).classes_.tolist() == [5, 2**53, 2**53 + 1]
+    y = pd.Series(codes > 0, dtype="boolean")
+    assert make().fit(X, y).predict(X).dtype == bool
+
+
 def test_sparse_labels_are_refused(three):
     X, y = three
     with pytest.raises((ValueError, TypeError), match=r"[Ss]parse"):
@@ -161,7 +169,9 @@ def test_weights_of_classes_are_those_of_the_dictionary_or_balanced():
     np.testing.assert_allclose(balanced[:2], [4 / 6, 2])
 
 
-@pytest.mark.parametrize("weight", [np.inf, -np.inf, np.nan, -1.0, "much", None])
+@pytest.mark.parametrize(
+    "weight", [np.inf, -np.inf, np.nan, -1.0, "much", None, 10**400]
+)
 def test_weights_that_are_none_are_named(three, every_classifier, weight):
     X, y = three
     with pytest.raises(ValueError, match=r"class_weight=.*'?ant'?"):

@@ -113,6 +113,7 @@ def test_rows_of_next_to_no_weight_do_not_overflow(data, every_regressor):
     ("y", "message"),
     [
         (["a", "b"], "y must be numbers for a regressor.*use a classifier"),
+        (np.array(["1", "2"], dtype=object), "y must be numbers for a regressor"),
         (np.array(["a", "b"], dtype=object), "y must be numbers for a regressor"),
         (pd.to_datetime(["2026-01-01", "2026-01-02"]), "y holds dates or times"),
         (pd.to_timedelta([1, 2], "D"), "y holds dates or times"),
@@ -126,6 +127,13 @@ def test_targets_that_are_no_numbers_are_refused(data, every_regressor, y, messa
     y = np.asarray(y)[np.arange(len(X)) % 2]
     with pytest.raises(ValueError, match=message):
         make(every_regressor).fit(X, y)
+
+
+def test_dates_beside_numbers_are_refused(data, every_regressor):
+    X, y = data
+    days = pd.to_datetime(["2026-01-01"] * len(y))
+    with pytest.raises(ValueError, match="y holds dates or times"):
+        make(every_regressor).fit(X, pd.DataFrame({"a": y, "b": days}))
 
 
 def test_sparse_targets_are_refused(data, every_regressor):

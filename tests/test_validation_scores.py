@@ -70,6 +70,19 @@ def test_rubbish_of_no_weight_does_not_stop_early(every_regressor):
     assert r2_score(y, model.predict(X)) > 0.9
 
 
+@pytest.mark.parametrize("size", [1e3, 1e9])
+def test_weight_that_is_set_aside_is_not_missed(held_out, size):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 3))
+    model = make(sknm.FeedForwardRegressor, max_iter=60, n_iter_no_change=60)
+    model.set_params(optimizer="sgd")
+    model.fit(X, X[:, 0])
+    rows = held_out[0].X.take(slice(None), held_out[0].X.device).numpy()
+    is_held = (X[:, None] == rows).all(2).any(1)
+    model.fit(X, X[:, 0], sample_weight=np.where(is_held, size, 1))
+    assert r2_score(X[:, 0], model.predict(X)) > 0.9
+
+
 def test_own_validation_data_are_weighted_by_class(overlapping, every_classifier):
     X, y = overlapping
     few = np.flatnonzero((y == 0) | (np.arange(len(y)) % 5 == 0))

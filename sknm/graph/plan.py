@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sknm.graph.blocks import Blocks
+from sknm.graph.settings import own_settings
 from sknm.graph.topology import Stage, Topology
 
 PART_VALUES = 2**17
@@ -228,6 +229,7 @@ class Plan:
             "is_sparse": self.is_sparse,
         }
 
+    @own_settings()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the plan anew, on the CPU."""
         dtype = torch.float64 if state["is_double"] else torch.float32

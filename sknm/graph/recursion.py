@@ -25,6 +25,7 @@ from torch.autograd.function import once_differentiable
 from sknm.graph.activations import Activation
 from sknm.graph.depth import reaches_outputs
 from sknm.graph.parallel import Workers, cut
+from sknm.graph.settings import own_settings
 
 LEAST_NEURONS, PART_PRODUCTS = 512, 2**24
 """Least neurons of a part that threads may share, and least multiplications in it: with
@@ -280,6 +281,7 @@ class Recursion:
         needed = [n.cpu().numpy() if isinstance(n, Tensor) else n for n in self.needed]
         return vars(self) | {"needed": needed}
 
+    @own_settings()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up a pickled state, on the CPU."""
         needed = [

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sknm.graph.plan import Plan
+from sknm.graph.settings import own_settings
 from sknm.graph.topology import Topology
 from sknm.plasticity.fixed import FixedGraph
 
@@ -172,6 +173,7 @@ class EvolvingGraph(FixedGraph):
         kept = None if self._kept is None else self._kept.cpu().numpy()
         return vars(self) | {"_kept": kept, "_past": []}
 
+    @own_settings()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up a pickled state, on the CPU."""
         kept = state["_kept"]

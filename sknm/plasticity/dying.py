@@ -42,11 +42,14 @@ class DyingNeurons:
     ----------
     alpha_weight : float
         Price of an edge, in steps of the optimiser: ``c_W``.
+    alpha_locality : float
+        Price of an edge per unit of its length, ``c_L``.
     history : list of int
         Number of active neurons after each epoch.
     """
 
     alpha_weight: float
+    alpha_locality: float
 
     def __init__(self, plan: Recursion, locality: Locality | None = None) -> None:
         self.plan = plan
@@ -79,7 +82,7 @@ class DyingNeurons:
         if self.locality is not None:
             if self._lengths is None or self._step % PRICE_INTERVAL == 0:
                 self._lengths = self.locality.move(W, self.plan.neurons)
-            price = price + self.locality.alpha * self._lengths
+            price = price + self.alpha_locality * self._lengths
         soft_threshold_(W, step_size * price)
         self._step += 1
         return self.plan

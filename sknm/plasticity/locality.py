@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknm.graph.settings import own_settings
+
 MOVE = 0.02
 """Share of the way to where its edges would be shortest that a neuron goes at a time.
 At first all are joined to all, and would meet in the middle: far edges have to go
@@ -35,11 +37,7 @@ class Locality:
     ----------
     positions : Tensor of shape (n_inputs + n_others, n_dims)
         Where the neurons are; on the CPU.
-    alpha : float
-        Price of an edge per unit of its length, ``c_L``.
     """
-
-    alpha: float
 
     def __init__(
         self,
@@ -58,6 +56,7 @@ class Locality:
         """Return what to pickle: an array instead of the tensor."""
         return vars(self) | {"positions": self.positions.numpy()}
 
+    @own_settings()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up a pickled state."""
         positions = torch.tensor(state["positions"], device="cpu")

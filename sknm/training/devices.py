@@ -37,7 +37,7 @@ def choose_device(name: str) -> str:
             f"device={name!r} is not available on this machine; use device='cpu', or "
             "device='auto' for the best one there is."
         )
-    return name
+    return "cpu" if device.type == "cpu" else name
 
 
 def is_available(device: torch.device) -> bool:

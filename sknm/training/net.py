@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,10 +10,11 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from torch import Tensor
+from torch import Tensor, nn
 
 from sknm.graph.blocks import ModuleWeights
 from sknm.graph.equilibrium import Gradient, Memory
+from sknm.graph.settings import own_settings
 from sknm.training.batches import Batch, Batches, Table
 from sknm.training.devices import is_available
 from sknm.training.network import Network
@@ -96,6 +98,7 @@ class TrainingNet(NeuralNet):
         self.generator = generator
         self.schedule: Callable[[int], float] = Constant(0.0)
         self._trained: ModuleWeights | None = None
+        self._backup: dict[str, Any] | None = None
         super().__init__(
             module,
             criterion,
@@ -283,21 +286,33 @@ class TrainingNet(NeuralNet):
     def snapshot(self) -> dict[str, Any]:
         """Copy the network's parameters and edges, to come back to."""
         state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}
-        return {"parameters": state, "plan": self.module_.plan}
+        locality = copy.deepcopy(vars(self.organiser).get("locality"))
+        return {"parameters": state, "plan": self.module_.plan, "locality": locality}
 
-    def backup(self) -> dict[str, Any]:
-        """Copy what :meth:`recover` needs to undo a training."""
+    def back_up(self) -> None:
+        """Copy what is needed to undo the training that begins."""
         network = {k: v for k, v in vars(self.module_).items() if not k.startswith("_")}
-        return self.snapshot() | {
+        self._backup = self.snapshot() | {
             "network": network,
             "net": {k: vars(self)[k] for k in ("options", "criterion", "criterion_")},
             "device": self.device,
             "history": list(self.history),
             "graph history": list(self.organiser.history),
+            "generator": self.generator.get_state(),
         }
 
-    def recover(self, backup: dict[str, Any]) -> None:
-        """Undo a training that failed, whatever it left."""
+    def commit(self) -> None:
+        """Forget how to undo the last training, which has come to a good end."""
+        self._backup = None
+
+    def roll_back(self) -> None:
+        """Undo a training that failed, if it had begun, whatever it left.
+
+        What the optimiser remembers, as momentum, starts from zero then.
+        """
+        backup, self._backup = self._backup, None
+        if backup is None:
+            return
         vars(self).update(backup["net"])
         if self.device != backup["device"]:
             self.move(backup["device"])
@@ -305,10 +320,15 @@ class TrainingNet(NeuralNet):
         self.go_back(backup)
         self.history[:] = backup["history"]
         self.organiser.history[:] = backup["graph history"]
+        self.generator.set_state(backup["generator"])
 
     def go_back(self, snapshot: dict[str, Any]) -> None:
         """Restore a snapshot where rules and optimiser can't be relied on any more."""
+        self.organiser.resume(snapshot["plan"])
         self.organiser.forget()
+        # Autograd may hold on to the old ones, and to the sizes that they had.
+        for name, p in list(self.module_.named_parameters()):
+            setattr(self.module_, name, nn.Parameter(p.detach().clone()))
         self.restore(snapshot)
         self.initialize_optimizer()
         self.module_.memory = Memory()
@@ -345,6 +365,8 @@ class TrainingNet(NeuralNet):
             self.initialize_optimizer()
         self.module_.plan = snapshot["plan"]
         self.organiser.resume(snapshot["plan"])
+        if snapshot["locality"] is not None:
+            self.organiser.locality = copy.deepcopy(snapshot["locality"])
 
     def _set_step_sizes(self) -> float:
         """Set the learning rates of this step, and return that of the node weights."""
@@ -394,6 +416,7 @@ class TrainingNet(NeuralNet):
             "history": list(self.history),
         }
 
+    @own_settings()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the net anew."""
         generator = torch.Generator("cpu")

@@ -27,6 +27,7 @@ from sknm.graph.equilibrium import (
 from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.plan import Plan
 from sknm.graph.problem import Solution, SolverOptions
+from sknm.graph.settings import own_settings
 from sknm.training.rows import Inputs, SparseBatch
 
 CHUNK_ELEMENTS = 2**18
@@ -170,6 +171,7 @@ class Network(nn.Module):
         arrays = {name: p.detach().cpu().numpy() for name, p in self.named_parameters()}
         return own | {"sigma": self.sigma.name, "arrays": arrays}
 
+    @own_settings()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up a pickled state, on the CPU, ready to predict."""
         nn.Module.__init__(self)

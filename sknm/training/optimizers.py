@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sknm.graph.settings import own_settings
+
 LBFGS_ITERATIONS = 4
 """Iterations of L-BFGS that make an epoch: after more of them, the graph would be far
 from what has a solution before it is guarded."""
@@ -176,6 +178,7 @@ class AdamW:
             "moments": [moments.as_arrays() for moments in self._moments],
         }
 
+    @own_settings()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up a pickled state; the parameters have to be given to the groups."""
         self.param_groups = state["param_groups"]

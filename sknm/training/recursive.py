@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sknm.graph.problem import Solution
 from sknm.graph.recursion import Recursion, advance, recur
+from sknm.graph.settings import own_settings
 from sknm.training.network import Network
 from sknm.training.rows import Inputs
 
@@ -145,6 +146,7 @@ class RecursiveNetwork(Network):
         self.forget_activity()
         return at_nodes
 
+    @own_settings()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up a pickled state; what was observed in training is not in it."""
         super().__setstate__(state)

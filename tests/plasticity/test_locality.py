@@ -11,9 +11,7 @@ FEATURES = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]], dtype=torch.float6
 
 
 def make(n_others=3, seed=0):
-    locality = Locality(FEATURES, n_others, torch.Generator().manual_seed(seed))
-    locality.alpha = 1.0
-    return locality
+    return Locality(FEATURES, n_others, torch.Generator().manual_seed(seed))
 
 
 def weights(n, seed=0):
