@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -132,11 +133,9 @@ class FreeNetMixin(SolvedGraph):
             topology = random_part(topology, self.density, generator)
         return EvolvingGraph(topology)
 
-    def _has_edges_at_first(self) -> bool:
-        return self.density * self.n_nodes**2.0 > self.density * self.n_nodes + 1
-
-    def _what_ends_edges(self) -> str:
-        return f"epsilon={self.epsilon}"
+    def _what_ends_edges(self) -> str | None:
+        n_at_first = self.density * math.comb(int(self.n_nodes), 2)
+        return f"epsilon={self.epsilon}" if n_at_first > 0.5 else None
 
     def _warn_of_structure(self) -> None:
         super()._warn_of_structure()

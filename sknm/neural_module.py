@@ -149,11 +149,10 @@ class NeuralModuleMixin(CyclicGraph):
             self.penalty, self.lambda_NM, self.norm, self.measure
         )
 
-    def _has_edges_at_first(self) -> bool:
-        is_dense = self.init == "dense" or self.module_size > 1
-        return super()._has_edges_at_first() and is_dense
-
-    def _what_ends_edges(self) -> str:
+    def _what_ends_edges(self) -> str | None:
+        size = self.module_size if self.init == "modular" else self.n_nodes
+        if min(size, self.n_nodes) < 2:
+            return None
         return f"tau={self.tau}, lambda_NM={self.lambda_NM}"
 
     def _set_weights(self, network: GraphNetwork) -> None:

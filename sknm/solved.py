@@ -57,13 +57,9 @@ class SolvedGraph:
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         """Draw ``W`` before training, (n_nodes, n_nodes)."""
 
-    def _has_edges_at_first(self) -> bool:
-        """Whether there are edges that training can end."""
-        return self._n_nodes() > 1
-
-    def _what_ends_edges(self) -> str:
-        """Name the parameters of the method to lower where no edge is left."""
-        return "margin"
+    def _what_ends_edges(self) -> str | None:
+        """Name the parameters that can end all edges, None if nothing can."""
+        return None
 
     _input_gain: ClassVar[float] = 0.5
     """Standard deviation of what enters a node from standardised inputs at first."""
@@ -166,10 +162,11 @@ class SolvedGraph:
         )
 
     def _warn_of_structure(self) -> None:
-        if not self.topology_.n_edges and self._has_edges_at_first():
+        causes = self._what_ends_edges()
+        if causes is not None and not self.topology_.n_edges:
             warn(
                 "No edge between nodes is left: the graph is a single layer. Lower "
-                f"{self._what_ends_edges()}, alpha={self.alpha} or learning_rate_init="
+                f"{causes}, alpha={self.alpha} or learning_rate_init="
                 f"{self.learning_rate_init}.",
                 UserWarning,
             )

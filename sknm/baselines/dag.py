@@ -80,8 +80,8 @@ class DAGMixin(SolvedGraph):
         triangle = Topology.triangular(self.n_nodes)
         return SparseGraph(triangle)
 
-    def _what_ends_edges(self) -> str:
-        return f"alpha_sparsity={self.alpha_sparsity}"
+    def _what_ends_edges(self) -> str | None:
+        return f"alpha_sparsity={self.alpha_sparsity}" if self.n_nodes > 1 else None
 
     def _set_rule(self, organiser: SparseGraph) -> None:
         organiser.sparsity, organiser.alpha = self.sparsity, self.alpha_sparsity

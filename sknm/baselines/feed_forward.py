@@ -70,9 +70,6 @@ class FeedForwardParameters:
 class FeedForwardMixin(SolvedGraph):
     """The graph of layered networks: each layer is wholly joined to the next."""
 
-    def _has_edges_at_first(self) -> bool:
-        return len(self._layer_sizes()) > 1
-
     def _validate_params(self) -> None:
         if isinstance(self.n_nodes, (tuple, list, np.ndarray)):  # as in MLPClassifier
             raise ValueError(
