@@ -390,7 +390,7 @@ default=None
             )
 
     def _divergence(self, left: str) -> ValueError:
-        sizes = f"learning_rate_init={self.learning_rate_init}, alpha={self.alpha}"
+        sizes = f"alpha={self.alpha}, learning_rate_init={self.learning_rate_init}"
         return ValueError(
             "The loss is no longer finite. The likely causes are steps that are too "
             f"large ({sizes}), {self._other_cause()}or features that are not scaled "

@@ -132,7 +132,7 @@ def _has_gap(labels: np.ndarray) -> bool:
 
 
 def encode_labels(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Codes of labels.
+    """Find the codes of labels.
 
     Parameters
     ----------

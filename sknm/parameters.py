@@ -22,7 +22,18 @@ class Number(Interval):
     """An interval of numbers, of which True and False are none."""
 
     def is_satisfied_by(self, val: Any) -> bool:
-        """Whether a value is a number in the interval."""
+        """Whether a value is a number in the interval.
+
+        Parameters
+        ----------
+        val : object
+            What the user gave.
+
+        Returns
+        -------
+        bool
+            False for True and False.
+        """
         return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 

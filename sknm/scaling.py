@@ -102,10 +102,22 @@ class TargetScaling:
 
     @classmethod
     def of(cls, y: np.ndarray, weights: np.ndarray | None) -> TargetScaling:
-        """Learn from targets (n_samples,) or (n_samples, n_targets).
+        """Learn from targets.
 
         Differences are taken first, and in units of the largest: so neither large
         numbers overflow, nor do close ones vanish.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Targets, in double precision.
+        weights : ndarray of shape (n_samples,) or None
+            Weights of the rows.
+
+        Returns
+        -------
+        TargetScaling
+            Rows of weight zero don't count.
         """
         columns = y.reshape(len(y), -1)
         if weights is not None:
@@ -127,11 +139,33 @@ class TargetScaling:
         )
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """Standardise targets (n_samples, n_targets)."""
+        """Standardise targets.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples, n_targets)
+            Targets.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_targets)
+            Of mean 0 and standard deviation 1 in the training data.
+        """
         # Halves of the largest numbers differ by less than the largest.
         return (y / 2 - self.mean / 2) / self.scale * 2
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
-        """Make targets of outputs (n_samples, n_targets)."""
+        """Make targets of outputs.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_targets)
+            Outputs of a network.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_targets)
+            In double precision; infinite where they overflow.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
             return outputs * self.scale + self.mean
