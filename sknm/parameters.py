@@ -160,7 +160,7 @@ device : str, default="cpu"
 
 n_jobs : int, default=None
     Number of threads that share the modules of a large graph, the neurons of a URN that
-    has 768 or more of them, or the rows of an OptNet with the solver "admm"; all else
+    has 1024 or more of them, or the rows of an OptNet with the solver "admm"; all else
     is done by one. None is 1 unless in a :obj:`joblib.parallel_config` context, -1 is
     all processors. Work is shared where that is measured to pay; results are the same
     for any number.

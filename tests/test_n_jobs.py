@@ -113,7 +113,7 @@ import multiprocessing, sys
 import sklearn.datasets, torch
 import sknm
 
-torch.set_num_threads(1)
+torch.set_num_threads(2)
 X, y = sklearn.datasets.make_classification(500, 20, random_state=0)
 estimator = getattr(sknm, sys.argv[1])
 
