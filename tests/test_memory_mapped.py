@@ -82,31 +82,31 @@ MEGABYTE = 2**20
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Return 64 MB of single and of double precision in files, and labels."""
+    """Return 128 MB of single and of double precision in files."""
     part = np.random.default_rng(0).normal(size=(2**12, 2**8)).astype(np.float32)
     folder = tmp_path_factory.mktemp("large")
-    single = mapped(folder / "single", np.tile(part, (2**4, 1)))
-    double = mapped(folder / "double", np.tile(part.astype(float), (2**3, 1)))
+    single = mapped(folder / "single", np.tile(part, (2**5, 1)))
+    double = mapped(folder / "double", np.tile(part.astype(float), (2**4, 1)))
     return single, double
 
 
 @pytest.fixture
 def little_memory():
-    """Allow no more than 32 MB beyond what is in use; mapped files don't count."""
+    """Allow 64 MB beyond what is in use, half of the data; mapped files don't count."""
     resource = pytest.importorskip("resource")
     if sys.platform != "linux":
         pytest.skip("only Linux can limit private memory")
     with open("/proc/self/status", encoding="ascii") as status:
         (used,) = (int(line.split()[1]) for line in status if line[:7] == "VmData:")
     _, most = former = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (used * 1024 + 32 * MEGABYTE, most))
+    resource.setrlimit(resource.RLIMIT_DATA, (used * 1024 + 64 * MEGABYTE, most))
     yield
     resource.setrlimit(resource.RLIMIT_DATA, former)
 
 
 def test_limit_of_memory_is_one(large, little_memory):
     for X in large:
-        assert X.nbytes == 64 * MEGABYTE
+        assert X.nbytes == 128 * MEGABYTE
         with pytest.raises(MemoryError):
             np.array(X)
 
