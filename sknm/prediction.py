@@ -133,7 +133,7 @@ def compute(
     read : callable, optional
         Makes outputs from node values.
     n_jobs : int, optional
-        Threads that share the modules.
+        Threads that share the work.
 
     Returns
     -------

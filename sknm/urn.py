@@ -39,8 +39,8 @@ n_nodes : int, default=400
     Number of neurons beside the inputs and the outputs.
 
 n_steps : int, default=4
-    ``I``, the number of times that the weights are applied. Structures with up to
-    ``n_steps - 1`` hidden layers can emerge.
+    ``I``, the number of times that the weights are applied, at most 1000. Structures
+    with up to ``n_steps - 1`` hidden layers can emerge.
 
 alpha_weight : float, default=0.03
     Price of a weight, ``c_W``, in steps of the optimiser: each weight shrinks by
