@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sknm.graph.settings import own_settings
+from sknm.compute.settings import own_settings
 
 
 @contextmanager

@@ -16,19 +16,7 @@ from torch import nn
 
 from sknm._warnings import warn
 from sknm.attempt import attempt
-from sknm.graph.activations import ACTIVATIONS
-from sknm.graph.equilibrium import Memory
-from sknm.parameters import SharedParameters
-from sknm.prediction import SolveStats, are_finite, compute, warn_of_infinite
-from sknm.training.devices import choose_device
-from sknm.training.engine import Ending, train
-from sknm.training.monitor import Monitor
-from sknm.training.net import KEPT_HISTORY, NonFiniteLoss, TrainingNet
-from sknm.training.network import Network
-from sknm.training.optimizers import Options
-from sknm.training.recipe import choose_batch_size, choose_max_iter
-from sknm.training.rows import Rows
-from sknm.validation import (
+from sknm.checks import (
     Samples,
     as_rows,
     check_weights,
@@ -36,6 +24,18 @@ from sknm.validation import (
     memory_for,
     weighted_samples,
 )
+from sknm.compute.devices import choose_device
+from sknm.compute.rows import Rows
+from sknm.graph.activations import ACTIVATIONS
+from sknm.graph.equilibrium import Memory
+from sknm.parameters import SharedParameters
+from sknm.prediction import SolveStats, are_finite, compute, warn_of_infinite
+from sknm.training.engine import Ending, train
+from sknm.training.monitor import Monitor
+from sknm.training.net import KEPT_HISTORY, NonFiniteLoss, TrainingNet
+from sknm.training.network import Network
+from sknm.training.optimizers import Options
+from sknm.training.recipe import choose_batch_size, choose_max_iter
 
 STATS_ROWS = 2000
 """Training rows on which a fitted model's solves are measured."""

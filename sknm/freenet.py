@@ -14,6 +14,8 @@ from torch import Tensor
 
 from sknm._docstrings import fill
 from sknm._warnings import warn
+from sknm.checks import Samples
+from sknm.graph.draw import draw_edges, random_part, restraint
 from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
@@ -24,11 +26,9 @@ from sknm.parameters import (
     SharedParameters,
 )
 from sknm.plasticity.coactivation import EvolvingGraph, free_evolve
-from sknm.plasticity.fixed import draw_edges, random_part, restraint
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.engine import Ending
-from sknm.validation import Samples
 
 ACTIVATIONS = ("relu", "squared_relu")
 """Activations whose value is zero exactly where a node is inactive."""

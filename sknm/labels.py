@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from sknm.validation import of_usual_size
+from sknm.checks import of_usual_size
 
 LARGEST_WEIGHT = float(np.finfo(float).max)
 """Largest weight of a class."""

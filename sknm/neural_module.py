@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
 from sknm._docstrings import fill
+from sknm.graph.draw import draw_weights, module_sizes
 from sknm.parameters import (
     CLASSIFIER_PARAMETERS,
     CYCLIC_PARAMETERS,
@@ -20,7 +21,7 @@ from sknm.parameters import (
     Number,
     SharedParameters,
 )
-from sknm.plasticity.modules import PENALTIES, ModulePenalty, draw_weights, module_sizes
+from sknm.plasticity.modules import PENALTIES, ModulePenalty
 from sknm.plasticity.organiser import ModularOrganiser
 from sknm.solved import CyclicGraph, CyclicParameters
 from sknm.targets import GraphClassifier, GraphRegressor

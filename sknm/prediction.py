@@ -11,10 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from sknm._warnings import warn
+from sknm.compute.rows import Rows
+from sknm.compute.settings import own_settings
 from sknm.graph.problem import Solution
-from sknm.graph.settings import own_settings
 from sknm.training.network import Network
-from sknm.training.rows import Rows
 
 
 @dataclass

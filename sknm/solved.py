@@ -15,6 +15,8 @@ from torch import Tensor
 
 from sknm._warnings import warn
 from sknm.attempt import attempt
+from sknm.checks import Samples
+from sknm.compute.arrays import to_numpy
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
@@ -24,7 +26,6 @@ from sknm.parameters import Number
 from sknm.plasticity.organiser import ModularOrganiser
 from sknm.training.network import GraphNetwork, Weights
 from sknm.training.optimizers import AdamW
-from sknm.validation import Samples, to_numpy
 
 TRAINING_TOLERANCE = 0.1
 """Relative tolerance of the solves of training steps: the noise of the gradient between

@@ -14,9 +14,11 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from sknm._docstrings import fill
 from sknm._warnings import warn
 from sknm.attempt import attempt
+from sknm.checks import Samples
+from sknm.compute.arrays import to_numpy, to_tensor
+from sknm.compute.settings import own_settings
 from sknm.graph.depth import active_neurons, steps_that_matter
 from sknm.graph.recursion import Recursion
-from sknm.graph.settings import own_settings
 from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
@@ -31,8 +33,6 @@ from sknm.plasticity.locality import Locality
 from sknm.prediction import are_finite, warn_of_infinite
 from sknm.targets import GraphClassifier, GraphRegressor
 from sknm.training.recursive import RecursiveNetwork
-from sknm.training.rows import to_tensor
-from sknm.validation import Samples, to_numpy
 
 PARAMETERS = """
 n_nodes : int, default=400

@@ -11,7 +11,7 @@ from sklearn.datasets import make_classification
 from sklearn.preprocessing import StandardScaler
 
 import sknm
-from sknm.graph import parallel
+from sknm.compute import parallel
 
 # Small graphs: more threads cost more than they give.
 torch.set_num_threads(1)

@@ -18,11 +18,11 @@ from sknm.baselines import (
     OptNetClassifier,
 )
 from sknm.freenet import FreeNetClassifier
+from sknm.graph.draw import draw_weights
 from sknm.graph.equilibrium import Memory, solve
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
 from sknm.graph.topology import Topology
-from sknm.plasticity.modules import draw_weights
 from sknm.urn import URNClassifier
 
 pytestmark = pytest.mark.skipif(

@@ -22,7 +22,7 @@ from sknm import (
     NeuralModuleClassifier,
     URNRegressor,
 )
-from sknm.graph import parallel
+from sknm.compute import parallel
 
 distributed = pytest.importorskip("distributed")
 

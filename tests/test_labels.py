@@ -11,8 +11,8 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from sknm import FeedForwardClassifier
+from sknm.checks import of_usual_size
 from sknm.labels import class_weights, distinct, encode_labels
-from sknm.validation import of_usual_size
 
 
 def make(estimator=FeedForwardClassifier, **parameters):

@@ -23,9 +23,9 @@ from sknm import (
     URNClassifier,
     URNRegressor,
 )
+from sknm.compute.parallel import count_workers
 from sknm.graph import equilibrium, parallel, plan, qp, recursion
 from sknm.graph.equilibrium import solve
-from sknm.graph.parallel import count_workers
 from sknm.graph.problem import SolverOptions
 from sknm.graph.topology import Topology
 from sknm.training.net import TrainingNet

@@ -16,9 +16,10 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # Which parts of sknm each part may import; parts are a file or a folder of sknm.
 MAY_IMPORT = {
-    "graph": {"graph"},
-    "plasticity": {"plasticity", "graph"},
-    "training": {"training", "plasticity", "graph"},
+    "compute": {"compute"},
+    "graph": {"graph", "compute"},
+    "plasticity": {"plasticity", "graph", "compute"},
+    "training": {"training", "plasticity", "graph", "compute"},
 }
 
 
@@ -111,8 +112,9 @@ def test_imports_point_one_way(part):
             assert module != "sknm", f"{path} imports the whole package"
 
 
-def test_core_imports_neither_sklearn_nor_skorch():
-    for path in files_of("graph"):
+@pytest.mark.parametrize("part", ["compute", "graph"])
+def test_core_imports_neither_sklearn_nor_skorch(part):
+    for path in files_of(part):
         for module in imported_modules(path):
             assert module.split(".")[0] not in {"sklearn", "skorch"}, path
 

@@ -6,9 +6,9 @@ from scipy import sparse
 from sklearn.base import is_classifier
 
 import sknm
+from sknm.compute.rows import SparseBatch
 from sknm.plasticity import coactivation
 from sknm.training import network
-from sknm.training.rows import SparseBatch
 
 N_ROWS, N_FEATURES = 300, 40
 NAMES = [name for name in sknm.__all__ if isinstance(getattr(sknm, name), type)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sknm.graph.settings import own_settings
+from sknm.compute.settings import own_settings
 
 
 @contextlib.contextmanager

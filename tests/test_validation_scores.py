@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, r2_score
 
 import sknm
-from sknm.validation import Samples
+from sknm.checks import Samples
 
 
 def make(estimator, **parameters):

@@ -11,13 +11,13 @@ import _repeats as repeats
 import torch
 from torch import Tensor
 
+from sknm.compute.parallel import Workers, open_workers
+from sknm.graph.draw import draw_weights, module_sizes
 from sknm.graph.equilibrium import Memory, Prepared, solve
-from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.plan import Plan
 from sknm.graph.problem import Solution, SolverOptions
 from sknm.graph.stability import settle
 from sknm.graph.topology import Topology
-from sknm.plasticity.modules import draw_weights, module_sizes
 
 #: How estimators solve while they train, for as many iterations, and to predict.
 TRAINING = SolverOptions("auto", 0.0, 0.1, max_iter=60, verify=False)

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
 from sknm._docstrings import fill
+from sknm.graph.draw import draw_edges, restraint
 from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
@@ -21,7 +22,6 @@ from sknm.parameters import (
     Number,
     SharedParameters,
 )
-from sknm.plasticity.fixed import draw_edges, restraint
 from sknm.plasticity.sparsity import SparseGraph
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sknm._docstrings import fill
+from sknm.graph.draw import draw_weights
 from sknm.parameters import (
     CLASSIFIER_PARAMETERS,
     CYCLIC_PARAMETERS,
@@ -18,7 +19,6 @@ from sknm.parameters import (
     ClassifierParameters,
     SharedParameters,
 )
-from sknm.plasticity.modules import draw_weights
 from sknm.solved import CyclicGraph, CyclicParameters
 from sknm.targets import GraphClassifier, GraphRegressor
 

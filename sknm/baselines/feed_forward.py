@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from sknm._docstrings import fill
+from sknm.checks import Samples
 from sknm.graph.activations import ACTIVATIONS
+from sknm.graph.draw import draw_edges, restraint
 from sknm.graph.topology import Topology
 from sknm.parameters import (
     ACYCLIC_PARAMETERS,
@@ -23,10 +25,9 @@ from sknm.parameters import (
     ClassifierParameters,
     SharedParameters,
 )
-from sknm.plasticity.fixed import FixedGraph, draw_edges, restraint
+from sknm.plasticity.fixed import FixedGraph
 from sknm.solved import SolvedGraph
 from sknm.targets import GraphClassifier, GraphRegressor
-from sknm.validation import Samples
 
 PARAMETERS = """
 n_nodes : int, default=400

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from sknm._docstrings import fill
 from sknm.attempt import attempt
+from sknm.checks import Samples
+from sknm.compute.arrays import to_numpy
+from sknm.compute.devices import choose_device
 from sknm.graph.proxqp import import_proxsuite
 from sknm.graph.qp import SOLVERS
 from sknm.parameters import (
@@ -27,10 +30,8 @@ from sknm.parameters import (
 )
 from sknm.plasticity.fixed import NoPlasticity
 from sknm.targets import GraphClassifier, GraphRegressor
-from sknm.training.devices import choose_device
 from sknm.training.network import Weights
 from sknm.training.quadratic import QuadraticNetwork
-from sknm.validation import Samples, to_numpy
 
 FULL_STEP_NODES = 50
 """Most nodes with which the weights of the objective get the optimiser's whole step."""

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sknm.compute.parallel import Workers
 from sknm.graph.activations import ACTIVATIONS, Activation, Gate
-from sknm.graph.parallel import Workers
-from sknm.graph.plan import Batch, Plan, PlannedStage
+from sknm.graph.plan import Components, Plan, PlannedStage
 from sknm.graph.problem import Elementwise, Problem, Solution, SolverOptions
 from sknm.graph.solvers import refine_reflection, reflection, solve_blocks
 from sknm.graph.substitution import Joins
@@ -114,7 +114,7 @@ class Memory:
         self.reflections = kept
         self.iterations = {k: v for k, v in self.iterations.items() if k[0][:2] in keys}
 
-    def reflection(self, batch: Batch, W: Tensor) -> Tensor:
+    def reflection(self, batch: Components, W: Tensor) -> Tensor:
         """Reflection of the weights `W` of `batch`, refined from the last one."""
         C, age = self.reflections.get(batch.key, (None, 0))
         if C is None or age >= REFRESH_INTERVAL:
@@ -126,7 +126,7 @@ class Memory:
         return self._keep(batch, refined, age + 1)
 
     def options(
-        self, batch: Batch, adjoint: bool, options: SolverOptions
+        self, batch: Components, adjoint: bool, options: SolverOptions
     ) -> SolverOptions:
         """`options` with the first test where the last solve says."""
         expected = self.iterations.get((batch.key, adjoint))
@@ -134,7 +134,7 @@ class Memory:
             return options
         return replace(options, first_check=max(1, expected - 1))
 
-    def _keep(self, batch: Batch, C: Tensor, age: int) -> Tensor:
+    def _keep(self, batch: Components, C: Tensor, age: int) -> Tensor:
         self.reflections[batch.key] = C, age
         return C
 
@@ -293,7 +293,7 @@ class Passage:
         self.is_adjoint = False
         self.found: Solution
         # Of each part of the cyclic components: its values.
-        self._values: dict[tuple, tuple[Batch, Tensor]] = {}
+        self._values: dict[tuple, tuple[Components, Tensor]] = {}
         # Pre-activations of nodes on no cycle (then their slopes), and of each part.
         self._loose: dict[int, Tensor] = {}
         self._tied: dict[tuple, Tensor] = {}
@@ -311,11 +311,11 @@ class Passage:
         return back
 
     @property
-    def values(self) -> list[tuple[Batch, Tensor]]:
+    def values(self) -> list[tuple[Components, Tensor]]:
         """Values of each part of the cyclic components, (n_blocks, size, n_samples)."""
         return list(self._values.values())
 
-    def value_of(self, part: Batch) -> Tensor:
+    def value_of(self, part: Components) -> Tensor:
         """Values of one part."""
         return self._values[part.key][1]
 
@@ -375,7 +375,7 @@ class Passage:
         return self.workers.run(tasks, size)
 
     def _solve_part(
-        self, part: Batch, x: Tensor, W: Tensor, z: Tensor | None = None
+        self, part: Components, x: Tensor, W: Tensor, z: Tensor | None = None
     ) -> Solution:
         """Solve some blocks, which stop when they have converged; write them to `z`."""
         sigma: Elementwise = self.sigma
@@ -395,7 +395,7 @@ class Passage:
             part.scatter(solution.value, z)
         return solution
 
-    def _weights_of(self, part: Batch, W: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _weights_of(self, part: Components, W: Tensor) -> tuple[Tensor, Tensor | None]:
         """Look up or prepare what the solves of `part` need."""
         known = self.prepared.blocks
         if part.key not in known:
@@ -403,7 +403,7 @@ class Passage:
             known[part.key] = blocks, self._reflection(part, blocks)
         return known[part.key]
 
-    def _reflection(self, part: Batch, blocks: Tensor) -> Tensor | None:
+    def _reflection(self, part: Components, blocks: Tensor) -> Tensor | None:
         if self.options.name not in ("auto", "peaceman_rachford"):
             return None
         if self.memory is None or self.options.verify:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknm.compute.settings import own_settings
 from sknm.graph.blocks import Blocks
-from sknm.graph.settings import own_settings
 from sknm.graph.topology import Stage, Topology
 
 PART_VALUES = 2**17
@@ -34,7 +34,7 @@ LEAST_LINKED, MOST_LINKS = 512, 4
 multiplied one by one: as blocks, they would take time that grows with the square."""
 
 
-class Batch(Blocks):
+class Components(Blocks):
     """Cyclic components of one stage, solved together.
 
     Parameters
@@ -62,11 +62,11 @@ class Batch(Blocks):
         super().__init__(nodes, topology.n_nodes, like.device)
         self._ends = start + np.cumsum((nodes >= 0).sum(1))
         self._places = slice(start, int(self._ends[-1]))
-        self._parts: dict[int, list[Batch]] = {}
+        self._parts: dict[int, list[Components]] = {}
         self.key: tuple = (nodes.shape, nodes.tobytes())
         self.edges = _to(topology.block_masks(nodes), like).to(like.dtype)
 
-    def parts(self, n_samples: int) -> list[Batch]:
+    def parts(self, n_samples: int) -> list[Components]:
         """Take the blocks apart so that what a part needs stays in a core's cache."""
         if self.edges.device.type != "cpu":
             return [self]
@@ -83,7 +83,7 @@ class Batch(Blocks):
             )
         return self._parts[n_parts]
 
-    def _part(self, own: slice) -> Batch:
+    def _part(self, own: slice) -> Components:
         part = copy.copy(self)
         part.shape = (own.stop - own.start, self.shape[1])
         start = self._ends[own.start - 1] if own.start else self._places.start
@@ -144,7 +144,7 @@ class PlannedStage:
         Where the nodes on no cycle are; they come first.
     depth : int
         Substitutions after which these have their exact values.
-    batches : list of Batch
+    batches : list of Components
         The cyclic components.
     sources, targets : slice
         Where the nodes before and after this stage are that have edges into and out
@@ -164,7 +164,7 @@ class PlannedStage:
         self.batches = []
         place = self.acyclic.stop - start
         for nodes in blocks:
-            self.batches.append(Batch(nodes, topology, like, place))
+            self.batches.append(Components(nodes, topology, like, place))
             place += int((nodes >= 0).sum())
         self.sources = self.targets = slice(0, 0)
 
@@ -237,7 +237,7 @@ class Plan:
         Plan.__init__(self, state["topology"], like, state["is_sparse"])
 
     @property
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[Components]:
         """All batches of cyclic components."""
         return [batch for stage in self.stages for batch in stage.batches]
 
@@ -247,7 +247,7 @@ class Plan:
         return len(self.stages) < 2 and all(stage.depth < 2 for stage in self.stages)
 
     @cached_property
-    def whole(self) -> Batch | None:
+    def whole(self) -> Components | None:
         """The only batch, if it is all there is and needs no gathering."""
         if len(self.stages) == 1 and len(self.stages[0].batches) == 1:
             batch = self.stages[0].batches[0]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sknm.graph.parallel import Workers, cut
+from sknm.compute.parallel import Workers, cut
 from sknm.graph.problem import Solution
 from sknm.graph.proxqp import solve_one_by_one
 

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sknm.compute.parallel import Workers, cut
+from sknm.compute.settings import own_settings
 from sknm.graph.activations import Activation
 from sknm.graph.depth import reaches_outputs
-from sknm.graph.parallel import Workers, cut
-from sknm.graph.settings import own_settings
 
 LEAST_NEURONS, PART_PRODUCTS = 512, 2**24
 """Least neurons of a part that threads may share, and least multiplications in it: with

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sknm.graph.blocks import pairs_above
-from sknm.graph.plan import Batch, Plan
+from sknm.graph.plan import Components, Plan
 from sknm.graph.topology import Topology
 
 MAX_CLIPS = 10
@@ -125,7 +125,7 @@ def excess(blocks: Tensor, stability: str) -> Tensor:
         return _row_sum_bound(blocks)
 
 
-def _guard_batch(W: Tensor, batch: Batch, stability: str, limit: float) -> bool:
+def _guard_batch(W: Tensor, batch: Components, stability: str, limit: float) -> bool:
     blocks = batch.weights(W)
     broken = _breaks(blocks, stability, limit).nonzero()[:, 0]
     if not len(broken):

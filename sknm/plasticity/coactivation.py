@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknm.compute.settings import own_settings
 from sknm.graph.plan import Plan
-from sknm.graph.settings import own_settings
 from sknm.graph.topology import Topology
 from sknm.plasticity.fixed import FixedGraph
 

@@ -20,7 +20,7 @@ FULL_STEP_EDGES = 100
 LEAST_STEPS = 10
 """Steps for which a neuron has to be silent before it is dead."""
 
-PRICE_INTERVAL = 20
+MOVE_INTERVAL = 20
 """Steps between two looks at where the neurons are."""
 
 
@@ -80,7 +80,7 @@ class DyingNeurons:
         """Shrink the weights by what their edges cost."""
         price: Tensor | float = self.alpha_weight
         if self.locality is not None:
-            if self._lengths is None or self._step % PRICE_INTERVAL == 0:
+            if self._lengths is None or self._step % MOVE_INTERVAL == 0:
                 self._lengths = self.locality.move(W, self.plan.neurons)
             price = price + self.alpha_locality * self._lengths
         soft_threshold_(W, step_size * price)

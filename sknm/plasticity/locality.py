@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sknm.graph.settings import own_settings
+from sknm.compute.settings import own_settings
 
 MOVE = 0.02
 """Share of the way to where its edges would be shortest that a neuron goes at a time.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,24 +25,6 @@ def soft_threshold_(W: Tensor, amount: Tensor | float) -> None:
 def shrink(w: Tensor, amount: Tensor | float) -> Tensor:
     """Minimiser of ``(w - v)² / 2 + amount · v²`` over v, elementwise (NM eq. 10)."""
     return w / (1 + 2 * amount)
-
-
-def join_probability(p: float, k: int) -> float:
-    """Probability that a node joins a module of k nodes: ``1 - pᵏ`` (NM eq. 11).
-
-    Parameters
-    ----------
-    p : float
-        Probability that an edge stays below the threshold, ``P(|w| < tau)``.
-    k : int
-        Number of nodes in the module.
-
-    Returns
-    -------
-    float
-        That at least one of k edges is above the threshold.
-    """
-    return 1 - p**k
 
 
 @dataclass(frozen=True)
@@ -183,63 +164,3 @@ def _find(root: np.ndarray, k: int) -> int:
     while root[k] != k:
         k = root[k]
     return int(k)
-
-
-def module_sizes(n_nodes: int, module_size: int) -> list[int]:
-    """Sizes of the modules of a modular start: as even as they can be.
-
-    Parameters
-    ----------
-    n_nodes : int
-        Number of nodes.
-    module_size : int
-        Number of nodes that a module should have.
-
-    Returns
-    -------
-    list of int
-        At least one module; all together `n_nodes`.
-    """
-    n_modules = max(1, round(n_nodes / module_size))
-    share, rest = divmod(n_nodes, n_modules)
-    return [share + (k < rest) for k in range(n_modules)]
-
-
-def draw_weights(
-    sizes: Sequence[int], tau: float, gain: float, generator: torch.Generator
-) -> Tensor:
-    """Weights of dense modules, and of bridges between them that start below `tau`.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Nodes of each module.
-    tau : float
-        Bridges are drawn from ``(-tau/2, tau/2)``: bounded, since one of them above the
-        threshold would merge two modules before the training starts.
-    gain : float
-        Inner edges are drawn from ``±gain / sqrt(module size)``.
-    generator : torch.Generator
-        Source of randomness, which also says on which device.
-
-    Returns
-    -------
-    Tensor of shape (n_nodes, n_nodes)
-        The diagonal is zero.
-    """
-    n_nodes = sum(sizes)
-    bound = min(tau / 2, torch.finfo(torch.float32).max / 4)
-    W = _uniform((n_nodes, n_nodes), bound, generator)
-    start = 0
-    for size in sizes:
-        block = slice(start, start + size)
-        W[block, block] = _uniform((size, size), gain / size**0.5, generator)
-        start += size
-    return W.fill_diagonal_(0)
-
-
-def _uniform(
-    shape: tuple[int, int], bound: float, generator: torch.Generator
-) -> Tensor:
-    drawn = torch.empty(shape, dtype=torch.float32)
-    return drawn.uniform_(-bound, bound, generator=generator)

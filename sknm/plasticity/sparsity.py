@@ -12,7 +12,7 @@ from sknm.graph.topology import Topology
 from sknm.plasticity.fixed import FixedGraph
 from sknm.plasticity.modules import soft_threshold_
 
-PRICE_INTERVAL = 20
+DEGREE_INTERVAL = 20
 """Steps between two looks at how many edges lead to each node."""
 
 
@@ -69,7 +69,7 @@ class SparseGraph(FixedGraph):
         return vars(self) | {"_prices": None}
 
     def _current_prices(self, W: Tensor) -> Tensor:
-        if self._prices is None or self._step % PRICE_INTERVAL == 0:
+        if self._prices is None or self._step % DEGREE_INTERVAL == 0:
             self._prices = adaptive_prices(W)
         return self._prices
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sknm.training.rows import Inputs, Rows, pick
+from sknm.compute.rows import Inputs, Rows, pick
 
 
 @dataclass(frozen=True)

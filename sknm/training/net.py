@@ -12,11 +12,11 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor, nn
 
+from sknm.compute.devices import is_available
+from sknm.compute.settings import own_settings
 from sknm.graph.blocks import ModuleWeights
 from sknm.graph.equilibrium import Gradient, Memory
-from sknm.graph.settings import own_settings
 from sknm.training.batches import Batch, Batches, Table
-from sknm.training.devices import is_available
 from sknm.training.network import Network
 from sknm.training.optimizers import (
     Options,

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from sknm.compute.parallel import Workers, open_workers
+from sknm.compute.rows import Inputs, SparseBatch
+from sknm.compute.settings import own_settings
 from sknm.graph.activations import ACTIVATIONS, Activation
 from sknm.graph.blocks import ModuleWeights
 from sknm.graph.equilibrium import (
@@ -24,11 +27,8 @@ from sknm.graph.equilibrium import (
     solve,
     weight_gradient,
 )
-from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.plan import Plan
 from sknm.graph.problem import Solution, SolverOptions
-from sknm.graph.settings import own_settings
-from sknm.training.rows import Inputs, SparseBatch
 
 CHUNK_ELEMENTS = 2**18
 """Node values that are computed at a time: they should stay in the cache."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sknm.graph.settings import own_settings
+from sknm.compute.settings import own_settings
 
 LBFGS_ITERATIONS = 4
 """Iterations of L-BFGS that make an epoch: after more of them, the graph would be far

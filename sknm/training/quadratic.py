@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sknm.compute.rows import Inputs, SparseBatch
 from sknm.graph.problem import Solution
 from sknm.graph.qp import Programme, solve_programmes
 from sknm.training.network import Network, Weights
-from sknm.training.rows import Inputs, SparseBatch
 
 RIDGE = 0.1
 """``ε``, the least eigenvalue of ``Q = LLᵀ + εI``."""

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sknm.compute.rows import Inputs
+from sknm.compute.settings import own_settings
 from sknm.graph.problem import Solution
 from sknm.graph.recursion import Recursion, advance, recur
-from sknm.graph.settings import own_settings
 from sknm.training.network import Network
-from sknm.training.rows import Inputs
 
 
 class RecursiveNetwork(Network):

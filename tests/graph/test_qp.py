@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
+from sknm.compute.parallel import Workers, open_workers
 from sknm.graph import proxqp, qp
-from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.proxqp import import_proxsuite
 from sknm.graph.qp import Programme, solve_programmes
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
+from sknm.compute.parallel import Workers, open_workers
 from sknm.graph import recursion
 from sknm.graph.activations import ACTIVATIONS
-from sknm.graph.parallel import Workers, open_workers
 from sknm.graph.recursion import Recursion, recur
 
 N_INPUTS, N_OUTPUTS, N = 3, 2, 9

@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from sknm.compute.rows import Rows
 from sknm.graph.activations import ACTIVATIONS
+from sknm.graph.draw import draw_edges
 from sknm.graph.problem import SolverOptions
 from sknm.graph.topology import Topology
 from sknm.plasticity import coactivation
 from sknm.plasticity.coactivation import Coactivation, EvolvingGraph, free_evolve
-from sknm.plasticity.fixed import draw_edges
 from sknm.training.batches import Table
 from sknm.training.network import GraphNetwork, Weights
 from sknm.training.optimizers import AdamW
-from sknm.training.rows import Rows
 
 N_NODES = 5
 TRIANGLE = Topology.triangular(N_NODES)

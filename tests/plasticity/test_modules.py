@@ -1,4 +1,4 @@
-"""Thresholds, prices and starts of Neural Modules."""
+"""Thresholds and prices of Neural Modules."""
 
 import numpy as np
 import pytest
@@ -11,9 +11,6 @@ from sknm.plasticity.modules import (
     PENALTIES,
     ModulePenalty,
     admissible_merges,
-    draw_weights,
-    join_probability,
-    module_sizes,
     shrink,
     soft_threshold_,
 )
@@ -203,61 +200,3 @@ def test_first_pairs_merge_first():
     assert admissible_merges(labels, pairs, 4) == [True, False, True, True]
     assert admissible_merges(labels, pairs, 3) == [False] * 4
     assert admissible_merges(labels, pairs, 8) == [True] * 4
-
-
-# Starts
-
-
-@settings(deadline=None)
-@given(n_nodes=st.integers(1, 500), module_size=st.integers(1, 100))
-def test_modules_start_as_even_as_they_can_be(n_nodes, module_size):
-    sizes = module_sizes(n_nodes, module_size)
-    assert sum(sizes) == n_nodes
-    assert len(sizes) == max(1, round(n_nodes / module_size))
-    assert max(sizes) - min(sizes) <= 1
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_bridges_start_within_half_of_tau(seed):
-    sizes, tau = [4, 6, 5], 0.1
-    W = draw_weights(sizes, tau, 1.0, torch.Generator().manual_seed(seed))
-    inside = torch.from_numpy(Topology.modular(sizes).to_dense())
-    bridges = W[~inside & ~torch.eye(15, dtype=torch.bool)]
-    assert bridges.abs().max() <= tau / 2
-    assert bridges.abs().max() > 0.4 * tau
-    assert bridges.abs().min() > 0
-    assert torch.equal(W.diagonal(), torch.zeros(15))
-
-
-def test_inner_edges_start_within_the_gain_over_the_root_of_the_size():
-    W = draw_weights([4, 100], 0.01, 0.6, torch.Generator().manual_seed(0))
-    for block, size in ((W[:4, :4], 4), (W[4:, 4:], 100)):
-        assert block.abs().max() <= 0.6 / size**0.5
-        assert block.abs().max() > 0.5 * 0.6 / size**0.5
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_modular_start_has_the_modules_it_was_given(seed):
-    sizes = [10, 11, 9]
-    W = draw_weights(sizes, 0.05, 1.0, torch.Generator().manual_seed(seed))
-    topology = Topology.from_weights(W.numpy(), 0.05)
-    expected = np.repeat([0, 1, 2], sizes)
-    np.testing.assert_array_equal(topology.weak_labels, expected)
-    assert sorted(topology.sizes("strong")) == sorted(sizes)
-
-
-def test_same_seed_gives_the_same_weights_and_leaves_global_randomness_alone():
-    state = torch.get_rng_state()
-    first, second = (
-        draw_weights([3, 3], 0.1, 1.0, torch.Generator().manual_seed(5))
-        for _ in range(2)
-    )
-    assert torch.equal(first, second)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-@pytest.mark.parametrize(
-    ("p", "k", "expected"), [(0.5, 2, 0.75), (0.9, 1, 0.1), (1, 9, 0), (0, 3, 1)]
-)
-def test_node_joins_with_the_probability_that_one_edge_is_above_tau(p, k, expected):
-    assert join_probability(p, k) == pytest.approx(expected)

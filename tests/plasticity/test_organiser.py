@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from sknm.graph.blocks import ModuleWeights
+from sknm.graph.draw import draw_weights
 from sknm.graph.equilibrium import Flow
 from sknm.graph.stability import excess
 from sknm.graph.topology import Topology
 from sknm.plasticity import organiser
 from sknm.plasticity.bridges import SHORTEST_INTERVAL, update_interval
-from sknm.plasticity.modules import ModulePenalty, draw_weights
+from sknm.plasticity.modules import ModulePenalty
 from sknm.plasticity.organiser import (
     FIRST_INTERVAL,
     LONGEST_INTERVAL,

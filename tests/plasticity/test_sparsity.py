@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sknm.graph.topology import Topology
-from sknm.plasticity.sparsity import PRICE_INTERVAL, SparseGraph, adaptive_prices
+from sknm.plasticity.sparsity import DEGREE_INTERVAL, SparseGraph, adaptive_prices
 
 N_NODES = 7
 STEP_SIZE = 0.02
@@ -91,7 +91,7 @@ def test_prices_are_looked_at_now_and_then():
     W = torch.full((N_NODES, N_NODES), 100.0).triu_(1)
     organiser.start(W)
     lost = []
-    for _ in range(PRICE_INTERVAL + 1):
+    for _ in range(DEGREE_INTERVAL + 1):
         before = W[0, 1].item()
         organiser.after_step(W, STEP_SIZE, strained=False)
         lost.append(before - W[0, 1].item())

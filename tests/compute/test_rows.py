@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sknm.training.rows import Rows, SparseBatch, is_memory_mapped, to_tensor
+from sknm.compute.arrays import to_tensor
+from sknm.compute.rows import Rows, SparseBatch, is_memory_mapped
 
 CPU = torch.device("cpu")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -13,6 +12,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag
+
+from sknm.compute.arrays import to_tensor
 
 DENSE_SHARE = 0.1
 """Share of non-zeros above which batches of a sparse matrix are multiplied as dense."""
@@ -254,25 +255,3 @@ def is_memory_mapped(array: Any) -> bool:
     while array is not None and not isinstance(array, mmap.mmap):
         array = getattr(array, "base", None)
     return array is not None
-
-
-def to_tensor(array: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
-    """Put an array on a device, without a copy where torch can do without one.
-
-    Parameters
-    ----------
-    array : ndarray
-        What to put there; it may be read-only: nothing in sknm writes into it.
-    device : str or torch.device, default="cpu"
-        Where.
-
-    Returns
-    -------
-    Tensor
-        May share the array's memory.
-    """
-    if array.flags.writeable:
-        return torch.as_tensor(array, device=device)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch can't protect the memory
-        return torch.as_tensor(array, device=device)

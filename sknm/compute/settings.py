@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sknm.graph.parallel import torch_threads
+from sknm.compute.parallel import torch_threads
 
 
 @contextmanager

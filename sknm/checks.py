@@ -12,10 +12,10 @@ from scipy import sparse
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
-from torch import Tensor
 
+from sknm.compute.arrays import to_tensor
+from sknm.compute.rows import Rows
 from sknm.training.batches import Table
-from sknm.training.rows import Rows, to_tensor
 
 
 @dataclass(frozen=True)
@@ -270,19 +270,3 @@ def memory_for(n_nodes: int) -> Iterator[None]:
             f"n_nodes={n_nodes} is too much for this machine's memory: there is a "
             "weight for each pair of nodes. Take fewer nodes."
         ) from error
-
-
-def to_numpy(tensor: Tensor) -> np.ndarray:
-    """Copy a tensor to an array of its own.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        On any device.
-
-    Returns
-    -------
-    ndarray
-        Shares no memory with the tensor.
-    """
-    return tensor.detach().cpu().numpy().copy()

@@ -1,0 +1,1 @@
+"""Where and how tensors are computed: devices, threads, arrays, torch's settings."""
