@@ -23,8 +23,9 @@ from sknm import (
     URNClassifier,
     URNRegressor,
 )
+from sknm.compute import parallel
 from sknm.compute.parallel import count_workers
-from sknm.graph import equilibrium, parallel, plan, qp, recursion
+from sknm.graph import equilibrium, plan, qp, recursion
 from sknm.graph.equilibrium import solve
 from sknm.graph.problem import SolverOptions
 from sknm.graph.topology import Topology

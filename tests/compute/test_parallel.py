@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sknm.compute import parallel, plan
+from sknm.compute import parallel
 from sknm.compute.parallel import count_workers, cut, open_workers, torch_threads
+from sknm.graph import plan
 from sknm.graph.equilibrium import solve
 from sknm.graph.plan import Plan
 from sknm.graph.problem import SolverOptions
