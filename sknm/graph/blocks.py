@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sknm.graph.topology import grouped_by_size, members
+from sknm.graph.components import grouped_by_size, members
 
 PANEL_ELEMENTS = 2**18
 """Pairs of nodes that are looked at at a time: they should stay in the cache."""

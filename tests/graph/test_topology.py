@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sknm.graph import topology as module
-from sknm.graph.topology import PADDING_WASTE, Topology
+from sknm.graph import components as module
+from sknm.graph.components import PADDING_WASTE
+from sknm.graph.topology import Topology
 
 given_graphs = settings(deadline=None)
 
