@@ -74,6 +74,15 @@ def test_other_pages_give_the_test_command_of_the_readme(page):
     assert commands(read(page)) == [test_command]
 
 
+@pytest.mark.parametrize(
+    "path", [".ci/run", ".github/workflows/ci.yml", ".pre-commit-config.yaml"]
+)
+def test_docstrings_are_checked_in_the_same_way_everywhere(path):
+    check = r"python -m pytest --numprocesses=0 tests/test_docstrings\.py$"
+    assert len(re.findall(check, read(path), re.MULTILINE)) == 1
+    assert "numpydoc" not in read(path)
+
+
 def test_version_is_the_one_of_the_metadata():
     assert sknm.__version__ == version("sknm") == project()["version"]
 

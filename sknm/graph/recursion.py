@@ -64,7 +64,7 @@ def recur(
     n_steps : int
         ``I``, at least 1.
     sigma : Activation
-        σ.
+        The activation σ.
     hidden : slice
         Neurons whose values may matter between the first step and the last.
     factors : Tensor of shape (n_hidden,), optional
@@ -101,7 +101,7 @@ def advance(
     b : Tensor of shape (n_targets,)
         Biases.
     sigma : Activation
-        σ.
+        The activation σ.
     workers : Workers
         Threads that share the targets.
 

@@ -89,8 +89,10 @@ class Joins:
 
         Returns
         -------
-        u, z : Tensor of shape (n_acyclic, n_samples)
-            Pre-activations and values.
+        u : Tensor of shape (n_acyclic, n_samples)
+            Pre-activations.
+        z : Tensor of shape (n_acyclic, n_samples)
+            Values.
         """
         stage = self._plan.stages[k]
         u, z = x, sigma.value(x)

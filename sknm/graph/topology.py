@@ -49,6 +49,10 @@ class Stage:
 class Topology:
     """Which edges of a graph exist, and the components that follow from them.
 
+    It is the attribute `topology_` of fitted estimators. A topology is never changed:
+    where edges come or go, another one takes its place. Two are equal if they have the
+    same edges.
+
     Parameters
     ----------
     mask : ndarray or sparse array of shape (n_nodes, n_nodes)
@@ -61,20 +65,49 @@ class Topology:
     ----------
     edges : csr_array of bool of shape (n_nodes, n_nodes)
         The edges.
-    n_nodes, n_edges : int
-        Size of the graph.
+    n_nodes : int
+        Number of nodes.
+    n_edges : int
+        Number of edges.
     has_loops : bool
         Whether a node has an edge to itself.
-    weak_labels, strong_labels : ndarray of shape (n_nodes,)
-        Component of each node. Strong components are numbered in topological order:
-        edges lead to equal or larger labels.
-    n_weak, n_strong : int
-        Number of components.
+    weak_labels : ndarray of shape (n_nodes,)
+        Weak component of each node: without regard to the direction of edges.
+    strong_labels : ndarray of shape (n_nodes,)
+        Strong component of each node: its nodes reach each other. They are numbered in
+        topological order, so that edges lead to equal or larger labels.
+    n_weak : int
+        Number of weak components.
+    n_strong : int
+        Number of strong components.
 
     Raises
     ------
     ValueError
         If `mask` is not square or has an entry on the diagonal without `loops`.
+
+    See Also
+    --------
+    sknm.NeuralModuleClassifier : A graph that falls into weak or strong components.
+    sknm.FreeNetClassifier : An acyclic graph that rewires itself.
+
+    Examples
+    --------
+    A triangle that leads to a pair of nodes:
+
+    >>> import numpy as np
+    >>> from sknm.graph.topology import Topology
+    >>> mask = np.zeros((5, 5), dtype=bool)
+    >>> mask[[0, 1, 2, 2, 3, 4], [1, 2, 0, 3, 4, 3]] = True
+    >>> graph = Topology(mask)
+    >>> graph
+    Topology(n_nodes=5, n_edges=6, n_weak=1, n_strong=2)
+    >>> graph.sizes("strong")
+    array([3, 2])
+    >>> graph.is_acyclic
+    False
+    >>> Topology.triangular(5).is_acyclic
+    True
     """
 
     def __init__(self, mask: Any, loops: bool = False) -> None:
@@ -137,12 +170,34 @@ class Topology:
 
     @classmethod
     def complete(cls, n_nodes: int) -> Topology:
-        """Every edge between `n_nodes` nodes."""
+        """Make the graph of every edge between `n_nodes` nodes.
+
+        Parameters
+        ----------
+        n_nodes : int
+            Number of nodes.
+
+        Returns
+        -------
+        Topology
+            The complete graph.
+        """
         return cls(~np.eye(n_nodes, dtype=bool))
 
     @classmethod
     def modular(cls, sizes: Sequence[int]) -> Topology:
-        """Complete modules of the given `sizes`, no edge between them."""
+        """Make complete modules, and no edge between them.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Nodes of each module.
+
+        Returns
+        -------
+        Topology
+            The graph of these modules.
+        """
         labels = np.repeat(np.arange(len(sizes)), sizes)
         mask = labels[:, None] == labels
         np.fill_diagonal(mask, False)
@@ -150,13 +205,35 @@ class Topology:
 
     @classmethod
     def layered(cls, sizes: Sequence[int]) -> Topology:
-        """Layers of the given `sizes`, each wholly joined to the next."""
+        """Make layers, each wholly joined to the next.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Nodes of each layer.
+
+        Returns
+        -------
+        Topology
+            The graph of these layers.
+        """
         labels = np.repeat(np.arange(len(sizes)), sizes)
         return cls(labels[:, None] + 1 == labels)
 
     @classmethod
     def triangular(cls, n_nodes: int) -> Topology:
-        """Every edge from a node to a later one: the complete acyclic graph."""
+        """Make the complete acyclic graph: every edge from a node to a later one.
+
+        Parameters
+        ----------
+        n_nodes : int
+            Number of nodes.
+
+        Returns
+        -------
+        Topology
+            The graph whose mask is a triangle.
+        """
         return cls(np.triu(np.ones((n_nodes, n_nodes), dtype=bool), 1))
 
     def __repr__(self) -> str:
@@ -197,11 +274,17 @@ class Topology:
         return self.edges.T.tocsr()
 
     def to_dense(self) -> np.ndarray:
-        """Return the edge mask, an array of bool of shape (n_nodes, n_nodes)."""
+        """Return the edges as an array.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_nodes, n_nodes)
+            True at ``[i, j]`` where the edge from node i to node j exists.
+        """
         return self.edges.toarray() if self._mask is None else self._mask.copy()
 
     def block_masks(self, nodes: np.ndarray) -> np.ndarray:
-        """Edges inside each of several sets of nodes.
+        """Return the edges inside each of several sets of nodes.
 
         Parameters
         ----------

@@ -2,16 +2,9 @@
 
 import numpy as np
 import pytest
-from numpydoc.validate import validate
 from sklearn.linear_model import LogisticRegression
 
-import sknm.datasets
 from sknm.datasets import make_spherical_shells
-
-
-@pytest.mark.parametrize("name", sknm.datasets.__all__)
-def test_is_fully_documented(name):
-    assert validate(f"sknm.datasets.{name}")["errors"] == []
 
 
 @pytest.mark.parametrize(("n_features", "n_classes"), [(1, 1), (2, 3), (10, 2)])
