@@ -65,7 +65,6 @@ for axis, model, title in (
     axis.set_title(f"{title}: {model.topology_.n_edges} edges")
     axis.set(xlabel="to node", ylabel="from node")
     axis.xaxis.tick_bottom()
-figure.savefig("freenet_evolution.png", dpi=100)
 
 # %%
 # Co-activation
@@ -86,6 +85,4 @@ for axis, name, title in (
     axis.set(title=title, xlabel="share of the training rows")
 axes[0].set_ylabel("density over the pairs of nodes")
 axes[1].legend()
-figure.savefig("freenet_coactivation.png", dpi=100)
-print("\nThe pictures are in freenet_evolution.png and freenet_coactivation.png")
 plt.show()

@@ -122,6 +122,4 @@ for axis, target in zip(axes[1:], list(TARGETS)[5:], strict=True):
         residual = results[target, name][1] - TARGETS[target][1](x_test)
         axis.plot(x_test, residual, lw=1.2, label=name)
     axis.set(title=target, xlabel="x", ylabel="predicted - true")
-figure.savefig("freenet_polynomials.png", dpi=100)
-print("\nThe picture is in freenet_polynomials.png")
 plt.show()

@@ -8,12 +8,14 @@ the threshold ``tau``, the strength ``lambda_NM`` of the price of edges between 
 and the number of nodes. Beside it stands scikit-learn's ``MLPClassifier`` with as many
 nodes. The picture shows the graph before and after training: which nodes are joined by
 edges above the threshold, and how many modules they make (figure 6 of
-`arXiv:2005.04088 <https://arxiv.org/abs/2005.04088>`_).
+`arXiv:2005.04088 <https://arxiv.org/abs/2005.04088>`_). It is shown in a window, or
+written to a file if the script is given a name: ``plot_quickstart.py modules.png``.
 """
 
 # %%
 # The data: 1797 images of 8 x 8 pixels
 # -------------------------------------
+import sys
 from time import perf_counter
 
 import matplotlib.pyplot as plt
@@ -129,6 +131,7 @@ for axis, (title, model) in zip(axes, models.items(), strict=True):
     sizes = np.sort(model.module_sizes_[model.module_sizes_ > 1])[::-1]
     print(f"{title:27s} {model.topology_.n_edges:5d}    {score:.4f}  {sizes.tolist()}")
 axes[0].set_ylabel("from node")
-figure.savefig("modules.png", dpi=100)
-print("\nThe module map is in modules.png")
+if sys.argv[1:]:
+    figure.savefig(sys.argv[1], dpi=100)
+    print(f"\nThe module map is in {sys.argv[1]}")
 plt.show()

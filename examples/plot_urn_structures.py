@@ -82,7 +82,6 @@ axes[0].set(xlabel="epoch", ylabel="neurons alive", yscale="log")
 axes[0].legend()
 draw(axes[1], layers, "high prices: layers")
 draw(axes[2], wide, "low prices: wide, and recurrent")
-figure.savefig("urn_layers.png", dpi=100)
 
 # %%
 # A local network
@@ -134,7 +133,6 @@ for axis, model, name in (
     axis.invert_yaxis()
     axis.axis("off")
 axes[0].legend(loc="lower left", fontsize=8)
-figure.savefig("urn_local.png", dpi=100)
 
 # %%
 # A structure that changes during its life
@@ -154,6 +152,4 @@ for axis, price in zip(axes, (0.03, 0.1, 0.3, 1.0), strict=True):
     score = model.score(X_test, y_test)
     print(f"{price:17.2f}  {n_left:12d}  {n_edges:5d}  {score:13.4f}")
     draw(axis, model, f"epoch {model.n_iter_}, alpha_weight={price}")
-figure.savefig("urn_lifetime.png", dpi=100)
-print("\nThe pictures are in urn_layers.png, urn_local.png and urn_lifetime.png")
 plt.show()

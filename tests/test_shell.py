@@ -12,6 +12,7 @@ import sknm
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sknm"
+EXAMPLES = ROOT / "examples"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # Which parts of sknm each part may import; parts are a file or a folder of sknm.
@@ -131,6 +132,13 @@ def test_core_imports_neither_sklearn_nor_skorch(part):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_file_is_one_room(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
+
+
+@pytest.mark.parametrize("script", sorted(p.name for p in EXAMPLES.glob("plot_*.py")))
+def test_examples_write_no_file_that_nobody_named(script):
+    text = (EXAMPLES / script).read_text(encoding="utf-8")
+    written = re.findall(r"(?:savefig|open|to_csv|write_\w+|save\w*)\((.*?)[,)]", text)
+    assert set(written) <= {"sys.argv[1]"}
 
 
 def test_import_rules_see_every_form_of_import(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ import os
 import platform
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -319,8 +320,11 @@ def parser(description: str | None, csv_path: str) -> argparse.ArgumentParser:
 
 
 def add_output_options(parser: argparse.ArgumentParser, csv_path: str) -> None:
-    """Add ``--csv`` and ``--figure``."""
-    parser.add_argument("--csv", type=Path, default=Path(csv_path), help="results")
+    """Add ``--csv`` and ``--figure``; results are kept out of the checkout."""
+    path = Path(tempfile.gettempdir()) / "sknm_benchmarks" / csv_path
+    parser.add_argument(
+        "--csv", type=Path, default=path, help="results (default: %(default)s)"
+    )
     parser.add_argument(
         "--figure", type=Path, help="figure file (default: the CSV file's name, .png)"
     )
