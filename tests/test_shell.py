@@ -111,6 +111,33 @@ def test_api_page_lists_every_estimator():
     assert estimators <= set(read("doc/api.rst").split())
 
 
+def mapped_paths(page):
+    """Paths that the map of a page names, folders as well."""
+    [chart] = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    folders = []
+    for line in chart.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders[depth:] = [name]
+        yield "".join(folders)
+
+
+def test_the_map_names_every_file_and_no_other():
+    named = list(mapped_paths(read("doc/architecture.md")))
+    files = [p.relative_to(ROOT).as_posix() for p in SOURCES]
+    packages = "sknm/[a-z]+/__init__.py"
+    assert {f for f in files if not re.fullmatch(packages, f)} <= {*named}
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert len({*named}) == len(named)
+
+
+def test_tests_in_folders_are_named_after_what_they_test():
+    for path in (ROOT / "tests").glob("*/test_*.py"):
+        names = [p.stem for p in files_of(path.parent.name)]
+        told = path.stem.removeprefix("test_")
+        assert any(told == name or told.startswith(f"{name}_") for name in names), path
+
+
 @pytest.mark.parametrize("part", MAY_IMPORT)
 def test_imports_point_one_way(part):
     files = files_of(part)
