@@ -3,6 +3,7 @@
 from importlib.metadata import version as installed_version
 
 from docutils import nodes
+from numpydoc.xref import DEFAULT_LINKS
 
 project = "sknm"
 author = "the sknm developers"
@@ -28,6 +29,12 @@ autosummary_generate = True
 autodoc_typehints = "none"
 # The class template lists the members; numpydoc would list them once more.
 numpydoc_show_class_members = False
+# Types that have a page here become links. Those of other projects, of which numpydoc
+# knows some, stay plain text: their inventories would need the network.
+DEFAULT_LINKS.clear()
+numpydoc_xref_param_type = True
+numpydoc_xref_aliases = {"Topology": "sknm.graph.topology.Topology"}
+numpydoc_xref_ignore = "all"
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
