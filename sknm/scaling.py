@@ -76,10 +76,6 @@ def refuse_no_numbers(y: Any) -> None:
         )
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, (str, bytes))
-
-
 def _objects(y: np.ndarray) -> Iterable[Any]:
     return y.ravel() if y.dtype.kind == "O" else ()
 

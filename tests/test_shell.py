@@ -16,6 +16,12 @@ PACKAGE = ROOT / "sknm"
 EXAMPLES = ROOT / "examples"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
+PAGES = [
+    "README.md",
+    ".github/CONTRIBUTING.md",
+    *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "doc").glob("*.md")),
+]
+
 # Which parts of sknm each part may import; parts are a file or a folder of sknm.
 MAY_IMPORT = {
     "compute": {"compute"},
@@ -83,6 +89,15 @@ def test_docstrings_are_checked_in_the_same_way_everywhere(path):
     check = r"python -m pytest --numprocesses=0 tests/test_docstrings\.py$"
     assert len(re.findall(check, read(path), re.MULTILINE)) == 1
     assert "numpydoc" not in read(path)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_files_that_exist(page):
+    text, folder = read(page), (ROOT / page).parent
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
+    assert [link for link in links if not (folder / link).exists()] == []
+    scripts = re.findall(r"\b(?:examples|tests|sknm)/[\w/]+\.py\b", text)
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
 
 
 def test_version_is_the_one_of_the_metadata():
