@@ -39,12 +39,6 @@ class Stage:
     acyclic: np.ndarray
     blocks: tuple[np.ndarray, ...]
 
-    @cached_property
-    def nodes(self) -> np.ndarray:
-        """All nodes of this stage, ascending."""
-        parts = [self.acyclic, *(b[b >= 0] for b in self.blocks)]
-        return np.sort(np.concatenate(parts))
-
 
 class Topology:
     """Which edges of a graph exist, and the components that follow from them.
