@@ -30,7 +30,11 @@ PUBLIC = {
     **{name: getattr(sknm.datasets, name) for name in sknm.datasets.__all__},
     "Topology": Topology,
 }
-MODULES = ["sknm", *(m.name for m in pkgutil.walk_packages(sknm.__path__, "sknm."))]
+MODULES = ["sknm"] + [
+    module.name
+    for module in pkgutil.walk_packages(sknm.__path__, "sknm.")
+    if "._" not in module.name
+]
 
 
 class Reader(Validator):
