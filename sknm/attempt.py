@@ -35,6 +35,7 @@ def attempt(estimator: Any, goes_on: bool, is_copy: bool = False) -> Iterator[An
     fitted = () if goes_on else vars(estimator).get("_fitted_", ())
     kept = {k: v for k, v in vars(estimator).items() if k not in fitted}
     vars(work).update(kept)
+    state = vars(work)
     with own_settings():
         try:
             if is_copy:
@@ -43,9 +44,9 @@ def attempt(estimator: Any, goes_on: bool, is_copy: bool = False) -> Iterator[An
             added = [k for k in vars(work) if k.endswith("_") and k not in kept]
             names = [*kept.get("_fitted_", ()), *added, "_fitted_"]
             work._fitted_ = tuple(dict.fromkeys(names))
-            work.net_.commit()
-            estimator.__dict__ = vars(work)
+            state = {k: v for k, v in vars(work).items() if k != "_backup"}
+            estimator.__dict__ = state
         except BaseException:
-            if vars(estimator) is not vars(work) and hasattr(estimator, "net_"):
-                estimator.net_.roll_back()
+            if vars(estimator) is not state and "_backup" in vars(work):
+                work._backup.undo()
             raise

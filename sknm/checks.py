@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
+from skorch.callbacks import Callback, EarlyStopping
 
 from sknm.compute.arrays import to_tensor
 from sknm.compute.rows import Rows
@@ -45,9 +46,9 @@ class Samples:
         Table
             The rows.
         """
-        weights = self.weights
-        if weights is not None:
-            weights = to_tensor(weights.astype(self.X.dtype), device)
+        weights = None
+        if self.weights is not None:
+            weights = to_tensor(self.weights.astype(self.X.dtype), device)
         return Table(self.X.move(device), to_tensor(self.y, device), weights)
 
     def take(self, rows: np.ndarray) -> Samples:
@@ -181,6 +182,69 @@ def weighted_samples(X: Rows, y: np.ndarray, weights: np.ndarray | None) -> Samp
     if len(kept) < len(weights):
         X, y, weights = X.keep(kept), y[kept], weights[kept]
     return Samples(X, y, weights / weights.mean())
+
+
+UNHEEDED = {
+    "ScoringBase": "the net predicts nothing: give X_val, or ScoringMonitor of "
+    "scikit-learn to set_callbacks",
+    "PassthroughScoring": "batches are not recorded",
+    "ParamMapper": "the network's parameters belong to the estimator",
+    "LRScheduler": "the learning rate has a schedule: set learning_rate_init",
+    "Checkpoint": "the net is saved with its estimator: pickle that, or set "
+    "early_stopping",
+    "TrainEndCheckpoint": "the net is saved with its estimator: pickle that",
+    "LoadInitState": "the net goes on by warm_start",
+    "InputShapeSetter": "the network knows its inputs",
+}
+"""Callbacks of skorch's that would fail here, or do nothing, and what to do instead."""
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Raise for what skorch could not call, and for what would not be heeded.
+
+    Parameters
+    ----------
+    callbacks : list or tuple or None
+        What the user gave: callbacks of skorch, classes of them, or pairs of a name and
+        one of both, as skorch takes them.
+
+    Raises
+    ------
+    ValueError
+        If one is something else, or asks for what the net has not.
+    """
+    for given in callbacks or ():
+        is_pair = isinstance(given, tuple) and len(given) == 2
+        callback = given[1] if is_pair else given
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, Callback):
+            raise ValueError(
+                f"callbacks={callbacks!r} has {given!r}, which is no callback of "
+                "skorch; give instances of skorch.callbacks.Callback, and those of "
+                "scikit-learn to set_callbacks."
+            )
+        reason = _why_unheeded(kind, callback)
+        if reason is not None:
+            raise ValueError(
+                f"callbacks={callbacks!r} has {given!r}, which is not for this: "
+                f"{reason}."
+            )
+
+
+def _why_unheeded(kind: type[Callback], callback: Any) -> str | None:
+    """Say what is wrong with a callback of skorch's, if something is."""
+    for ancestor in kind.__mro__:
+        if ancestor.__module__.startswith("skorch.") and ancestor.__name__ in UNHEEDED:
+            return UNHEEDED[ancestor.__name__]
+    if kind.on_grad_computed is not Callback.on_grad_computed:
+        return "gradients are not told"
+    if getattr(callback, "load_best", False):
+        return "it would restore weights without their graph: set early_stopping"
+    if issubclass(kind, EarlyStopping):
+        known = "train_loss", "valid_score"
+        if getattr(callback, "monitor", "valid_loss") not in known:
+            return "give monitor='train_loss', or 'valid_score' where there is X_val"
+    return None
 
 
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:

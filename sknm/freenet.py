@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
-from sknm._docstrings import fill
+from sknm._docstrings import document
 from sknm._warnings import warn
 from sknm.checks import Samples
 from sknm.graph.draw import draw_edges, random_part, restraint
 from sknm.graph.topology import Topology
 from sknm.parameters import (
-    ACYCLIC_PARAMETERS,
-    CLASSIFIER_PARAMETERS,
-    SHARED_ATTRIBUTES,
-    ClassifierParameters,
     Number,
-    SharedParameters,
 )
-from sknm.plasticity.coactivation import EvolvingGraph, free_evolve
+from sknm.plasticity.coactivation import (
+    Coactivation,
+    EvolvingRule,
+    free_evolve,
+    observe,
+)
 from sknm.solved import SolvedGraph
-from sknm.targets import GraphClassifier, GraphRegressor
-from sknm.training.engine import Ending
+from sknm.supervised import GraphClassifier, GraphRegressor
+from sknm.training.equation import EquationNetwork
+from sknm.training.net import KEPT_HISTORY
 
 ACTIVATIONS = ("relu", "squared_relu")
 """Activations whose value is zero exactly where a node is inactive."""
 
 PARAMETERS = """
-n_nodes : int, default=400
-    Number of nodes.
-
 density : float, default=1.0
     Share of the possible edges, drawn at random, that exist at the start. The weights
     of the others wait for an evolution to add them.
@@ -80,19 +80,10 @@ REFERENCES = """
 .. [1] "FreeNets: Learning Layerfree Neural Network Topologies".
 """
 
-document = fill(
-    parameters=PARAMETERS,
-    shared=ACYCLIC_PARAMETERS,
-    classifier=CLASSIFIER_PARAMETERS,
-    attributes=ATTRIBUTES,
-    shared_attributes=SHARED_ATTRIBUTES,
-    references=REFERENCES,
-)
-
 
 @dataclass(repr=False, eq=False)
-class FreeNetParameters:
-    """Constructor of both estimators, beyond what all share."""
+class FreeNet(SolvedGraph):
+    """The graph of both estimators: a triangle that evolves."""
 
     _: KW_ONLY
     density: float = 1.0
@@ -100,7 +91,7 @@ class FreeNetParameters:
     evolve_interval: int | str = 4
     max_evolutions: int = 10
 
-    _own_constraints: ClassVar[dict[str, list[Any]]] = {
+    _constraints: ClassVar[dict[str, list[Any]]] = {
         "density": [Number(Real, 0, 1, closed="right")],
         "epsilon": [Number(Real, 0, 1, closed="neither")],
         "evolve_interval": [
@@ -110,9 +101,11 @@ class FreeNetParameters:
         "max_evolutions": [Number(Integral, 0, None, closed="left")],
     }
 
-
-class FreeNetMixin(SolvedGraph):
-    """The graph of both estimators: a triangle that evolves."""
+    _doc_parts: ClassVar[dict[str, str]] = {
+        "parameters": PARAMETERS,
+        "attributes": ATTRIBUTES,
+        "references": REFERENCES,
+    }
 
     def _check_parameters(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -127,72 +120,74 @@ class FreeNetMixin(SolvedGraph):
         share = restraint(self.n_nodes, self.activation)
         return draw_edges(triangle, generator, share)
 
-    def _make_organiser(self, generator: torch.Generator) -> EvolvingGraph:
+    def _first_topology(self, generator: torch.Generator) -> Topology:
         topology = Topology.triangular(self.n_nodes)
         if self.density < 1:
             topology = random_part(topology, self.density, generator)
-        return EvolvingGraph(topology)
+        return topology
+
+    def _make_rule(self) -> EvolvingRule:
+        every = self.evolve_interval
+        return EvolvingRule(
+            restraint=restraint(self.n_nodes, self.activation),
+            epsilon=self.epsilon,
+            interval=None if every == "convergence" else int(every),
+            max_evolutions=self.max_evolutions,
+        )
 
     def _what_ends_edges(self) -> str | None:
         n_at_first = self.density * math.comb(int(self.n_nodes), 2)
         return f"epsilon={self.epsilon}" if n_at_first > 0.5 else None
 
+    _for_study: ClassVar[tuple[str, ...]] = ("_coactivation_",)
+
+    def _has_one_round(self) -> bool:
+        return self.evolve_interval != "convergence"
+
     def _warn_of_structure(self) -> None:
         super()._warn_of_structure()
-        organiser = self.net_.organiser
-        goes_on = organiser.interval is None and not self.converged_
-        if goes_on and self.max_evolutions and organiser.is_exhausted:
+        goes_on = not self._has_one_round() and not self.converged_
+        if goes_on and self.max_evolutions and self._is_exhausted_:
             warn(
                 f"The graph still changes after max_evolutions={self.max_evolutions}: "
                 "increase it, or lower epsilon.",
                 ConvergenceWarning,
             )
 
-    def _set_rule(self, organiser: EvolvingGraph) -> None:
-        every = self.evolve_interval
-        interval = None if every == "convergence" else int(every)
-        organiser.set_rule(self.epsilon, interval, self.max_evolutions)
-        organiser.restraint = restraint(self.n_nodes, self.activation)
+    @property
+    def coactivation_(self) -> np.ndarray:
+        """Share of the training rows on which both of two nodes are active."""
+        return self._seen("coactivation_").active
 
-    def _run(
-        self,
-        samples: Samples,
-        validation: Samples | None,
-        n_epochs: int,
-        one_cycle: bool,
-    ) -> Ending:
-        ending = super()._run(samples, validation, n_epochs, one_cycle)
-        while ending == "finished" and one_cycle and self._evolves_again():
-            ending = super()._run(samples, validation, n_epochs, one_cycle)
-        return ending
+    @property
+    def coinactivation_(self) -> np.ndarray:
+        """Share of the training rows on which neither of two nodes is active."""
+        return self._seen("coinactivation_").inactive
 
-    def _evolves_again(self) -> bool:
-        """Whether there is an evolution to train after (FN algorithm 1)."""
-        organiser, network = self.net_.organiser, self.net_.module_
-        if organiser.interval is not None or organiser.is_exhausted:
-            return False
-        with torch.no_grad():
-            changed = organiser.evolve(
-                network.node_weights.data, self.coactivation_, self.coinactivation_
+    def _seen(self, name: str) -> Coactivation:
+        seen = vars(self).get("_coactivation_")
+        if seen is None:
+            raise AttributeError(
+                f"{type(self).__name__} has no {name}: it is there after fit, and "
+                "until sparsify drops it."
             )
-        network.plan = organiser.plan
-        self.evolution_ = list(organiser.history)
-        return changed
+        return seen
 
-    def _finish(self, samples: Samples) -> None:
-        super()._finish(samples)
-        organiser = self.net_.organiser
-        seen = organiser.observe(self.net_.module_, samples.table(self.device_))
-        self.coactivation_, self.coinactivation_ = seen.active, seen.inactive
-        graph = self.topology_.to_dense()
-        evolved = free_evolve(graph, seen.active, seen.inactive, self.epsilon)
-        self.converged_ = bool((evolved == graph).all())
-        self.evolution_ = list(organiser.history)
+    def _read(self, network: EquationNetwork, samples: Samples) -> None:
+        graph, table = network.graph, samples.table(self.device_)
+        seen = observe(graph.n_nodes, partial(self.net_.node_values, table))
+        edges = graph.topology.to_dense()
+        evolved = free_evolve(edges, seen.active, seen.inactive, self.epsilon)
+        n_before = min(len(vars(self).get("evolution_", ())), KEPT_HISTORY)
+        self._is_exhausted_ = len(graph.log) - n_before >= self.max_evolutions
+        self._coactivation_ = seen
+        self.converged_ = bool((evolved == edges).all())
+        self.evolution_ = list(graph.log)
 
 
 @document
 @dataclass(repr=False, eq=False)
-class FreeNetClassifier(FreeNetMixin, GraphClassifier, FreeNetParameters):
+class FreeNetClassifier(FreeNet, GraphClassifier):
     """Classifier whose nodes form an acyclic graph that rewires itself.
 
     There are no layers: every node receives the features and the values of earlier
@@ -206,18 +201,9 @@ class FreeNetClassifier(FreeNetMixin, GraphClassifier, FreeNetParameters):
     ----------
     {parameters}
 
-    {shared}
-
-    {classifier}
-
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-
     {attributes}
-
-    {shared_attributes}
 
     See Also
     --------
@@ -251,16 +237,10 @@ class FreeNetClassifier(FreeNetMixin, GraphClassifier, FreeNetParameters):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **ClassifierParameters._classifier_constraints,
-        **FreeNetParameters._own_constraints,
-    }
-
 
 @document
 @dataclass(repr=False, eq=False)
-class FreeNetRegressor(FreeNetMixin, GraphRegressor, FreeNetParameters):
+class FreeNetRegressor(FreeNet, GraphRegressor):
     """Regressor whose nodes form an acyclic graph that rewires itself.
 
     There are no layers: every node receives the features and the values of earlier
@@ -275,13 +255,9 @@ class FreeNetRegressor(FreeNetMixin, GraphRegressor, FreeNetParameters):
     ----------
     {parameters}
 
-    {shared}
-
     Attributes
     ----------
     {attributes}
-
-    {shared_attributes}
 
     See Also
     --------
@@ -312,8 +288,3 @@ class FreeNetRegressor(FreeNetMixin, GraphRegressor, FreeNetParameters):
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **FreeNetParameters._own_constraints,
-    }

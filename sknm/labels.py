@@ -196,7 +196,8 @@ def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.n
     known = _codes(classes)
     weights, strange = np.ones(len(classes)), []
     for label, weight in class_weight.items():
-        if not isinstance(weight, Real) or not 0 <= weight < LARGEST_WEIGHT:
+        is_number = isinstance(weight, Real)
+        if not is_number or not 0 <= weight < LARGEST_WEIGHT:  # of any size: no float
             raise ValueError(
                 f"class_weight={class_weight} has a weight that is negative or no "
                 f"number, or infinite: {weight!r} of {label!r}; give finite numbers of "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -10,27 +10,19 @@ import torch
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
-from sknm._docstrings import fill
+from sknm._docstrings import document
+from sknm.checks import Samples
 from sknm.graph.draw import draw_weights, module_sizes
 from sknm.parameters import (
-    CLASSIFIER_PARAMETERS,
-    CYCLIC_PARAMETERS,
-    SHARED_ATTRIBUTES,
-    SHARED_PARAMETERS,
-    ClassifierParameters,
     Number,
-    SharedParameters,
 )
+from sknm.plasticity.modular import ModularRule
 from sknm.plasticity.modules import PENALTIES, ModulePenalty
-from sknm.plasticity.organiser import ModularOrganiser
-from sknm.solved import CyclicGraph, CyclicParameters
-from sknm.targets import GraphClassifier, GraphRegressor
-from sknm.training.network import GraphNetwork
+from sknm.solved import CyclicGraph
+from sknm.supervised import GraphClassifier, GraphRegressor
+from sknm.training.equation import EquationNetwork
 
 PARAMETERS = """
-n_nodes : int, default=400
-    Number of nodes.
-
 init : {"modular", "dense"}, default="modular"
     How the graph starts: as dense modules of `module_size` nodes, with edges between
     them below the threshold; or as one complete graph, as in the papers.
@@ -96,20 +88,10 @@ REFERENCES = """
    NeurIPS 2020.
 """
 
-document = fill(
-    parameters=PARAMETERS,
-    cyclic=CYCLIC_PARAMETERS,
-    shared=SHARED_PARAMETERS,
-    classifier=CLASSIFIER_PARAMETERS,
-    attributes=ATTRIBUTES,
-    shared_attributes=SHARED_ATTRIBUTES,
-    references=REFERENCES,
-)
-
 
 @dataclass(repr=False, eq=False)
-class NeuralModuleParameters:
-    """Constructor of both estimators, beyond what all share."""
+class NeuralModules(CyclicGraph):
+    """The graph of both estimators: how it starts, and what changes it."""
 
     _: KW_ONLY
     init: str = "modular"
@@ -121,7 +103,7 @@ class NeuralModuleParameters:
     measure: str = "share"
     connection: str = "weak"
 
-    _own_constraints: ClassVar[dict[str, list[Any]]] = {
+    _constraints: ClassVar[dict[str, list[Any]]] = {
         "init": [StrOptions({"modular", "dense"})],
         "module_size": [Number(Integral, 1, None, closed="left")],
         "tau": [Number(Real, 0, None, closed="left")],
@@ -130,12 +112,13 @@ class NeuralModuleParameters:
         "norm": [StrOptions({"l1", "l2"})],
         "measure": [StrOptions({"share", "edges"})],
         "connection": [StrOptions({"weak", "strong"})],
-        **CyclicParameters._cyclic_constraints,
     }
 
-
-class NeuralModuleMixin(CyclicGraph):
-    """The graph of both estimators: how it starts, and what changes it."""
+    _doc_parts: ClassVar[dict[str, str]] = {
+        "parameters": PARAMETERS,
+        "attributes": ATTRIBUTES,
+        "references": REFERENCES,
+    }
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         sizes = [self.n_nodes]
@@ -143,11 +126,14 @@ class NeuralModuleMixin(CyclicGraph):
             sizes = module_sizes(self.n_nodes, self.module_size)
         return draw_weights(sizes, self.tau, 1.0, generator)
 
-    def _set_rule(self, organiser: ModularOrganiser) -> None:
-        super()._set_rule(organiser)
-        organiser.tau, organiser.connection = self.tau, self.connection
-        organiser.penalty = ModulePenalty(
-            self.penalty, self.lambda_NM, self.norm, self.measure
+    def _make_rule(self) -> ModularRule:
+        return replace(
+            super()._make_rule(),
+            tau=self.tau,
+            penalty=ModulePenalty(
+                self.penalty, self.lambda_NM, self.norm, self.measure
+            ),
+            connection=self.connection,
         )
 
     def _what_ends_edges(self) -> str | None:
@@ -156,19 +142,16 @@ class NeuralModuleMixin(CyclicGraph):
             return None
         return f"tau={self.tau}, lambda_NM={self.lambda_NM}"
 
-    def _set_weights(self, network: GraphNetwork) -> None:
-        super()._set_weights(network)
+    def _read(self, network: EquationNetwork, samples: Samples) -> None:
         self.module_labels_ = self.topology_.labels(self.connection).copy()
         self.module_sizes_ = self.topology_.sizes(self.connection)
         self.n_modules_ = len(self.module_sizes_)
-        self.module_history_ = list(self.net_.organiser.history)
+        self.module_history_ = list(self.net_.records)
 
 
 @document
 @dataclass(repr=False, eq=False)
-class NeuralModuleClassifier(
-    NeuralModuleMixin, GraphClassifier, CyclicParameters, NeuralModuleParameters
-):
+class NeuralModuleClassifier(NeuralModules, GraphClassifier):
     """Classifier whose nodes form a cyclic graph that organises itself into modules.
 
     The values ``z`` of all nodes solve ``z = σ(zW + xU + b)``; the classes'
@@ -182,20 +165,9 @@ class NeuralModuleClassifier(
     ----------
     {parameters}
 
-    {cyclic}
-
-    {shared}
-
-    {classifier}
-
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-
     {attributes}
-
-    {shared_attributes}
 
     See Also
     --------
@@ -229,18 +201,10 @@ class NeuralModuleClassifier(
     array([25, 25, 25, 25])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **ClassifierParameters._classifier_constraints,
-        **NeuralModuleParameters._own_constraints,
-    }
-
 
 @document
 @dataclass(repr=False, eq=False)
-class NeuralModuleRegressor(
-    NeuralModuleMixin, GraphRegressor, CyclicParameters, NeuralModuleParameters
-):
+class NeuralModuleRegressor(NeuralModules, GraphRegressor):
     """Regressor whose nodes form a cyclic graph that organises itself into modules.
 
     The values ``z`` of all nodes solve ``z = σ(zW + xU + b)``; the predictions
@@ -255,15 +219,9 @@ class NeuralModuleRegressor(
     ----------
     {parameters}
 
-    {cyclic}
-
-    {shared}
-
     Attributes
     ----------
     {attributes}
-
-    {shared_attributes}
 
     See Also
     --------
@@ -292,8 +250,3 @@ class NeuralModuleRegressor(
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **NeuralModuleParameters._own_constraints,
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -11,8 +10,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sknm.graph.activations import ACTIVATIONS
-
-OPTIMIZERS = ("adamw", "sgd", "lbfgs")
+from sknm.training.optimizers import OPTIMIZERS
 
 MOST_NODES = 100_000
 """Most nodes that a graph may be asked for: all pairs of them are 40 GB of weights."""
@@ -37,74 +35,12 @@ class Number(Interval):
         return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 
-@dataclass(repr=False, eq=False)
-class SharedParameters:
-    """Constructor of all estimators; classifiers and regressors add to it."""
-
-    n_nodes: int = 400
-    _: KW_ONLY
-    activation: str = "relu"
-    optimizer: str = "adamw"
-    learning_rate_init: float = 0.02
-    alpha: float = 0.01
-    batch_size: int | str = "auto"
-    max_iter: int | None = None
-    dropout: float = 0.1
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    n_iter_no_change: int = 10
-    tol: float = 1e-4
-    warm_start: bool = False
-    random_state: int | np.random.RandomState | None = None
-    device: str = "cpu"
-    n_jobs: int | None = None
-    verbose: int | bool = 0
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_nodes": [Number(Integral, 1, MOST_NODES, closed="both")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "optimizer": [StrOptions(set(OPTIMIZERS))],
-        "learning_rate_init": [Number(Real, 0, None, closed="neither")],
-        "alpha": [Number(Real, 0, None, closed="left")],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Number(Integral, 1, None, closed="left"),
-        ],
-        "max_iter": [Number(Integral, 1, None, closed="left"), None],
-        "dropout": [Number(Real, 0, 1, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Number(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Number(Integral, 1, None, closed="left")],
-        "tol": [Number(Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "device": [str],
-        "n_jobs": [
-            Number(Integral, None, -1, closed="right"),
-            Number(Integral, 1, None, closed="left"),
-            None,
-        ],
-        "verbose": ["verbose"],
-    }
-
-
-@dataclass(repr=False, eq=False)
-class ClassifierParameters:
-    """What classifiers have beyond the shared parameters."""
-
-    _: KW_ONLY
-    label_smoothing: float = 0.1
-    class_weight: Mapping[Any, float] | str | None = None
-
-    _classifier_constraints: ClassVar[dict[str, list[Any]]] = {
-        "label_smoothing": [Number(Real, 0, 1, closed="left")],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
-    }
-
-
 SHARED_PARAMETERS = """
+n_nodes : int, default=400
+    Number of nodes.
+
 activation : {"relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", \
-"identity"}, default="relu"
+"identity", "squared_relu"}, default="relu"
     Activation function of the nodes.
 
 optimizer : {"adamw", "sgd", "lbfgs"}, default="adamw"
@@ -167,43 +103,11 @@ n_jobs : int, default=None
 
 verbose : int, default=0
     Whether to print a line per epoch.
-"""
 
-ACYCLIC_PARAMETERS = SHARED_PARAMETERS.replace(
-    '"identity"}', '"identity", "squared_relu"}'
-)
-"""The same for graphs without cycles, which need no guarantee."""
-
-CYCLIC_PARAMETERS = """
-stability : {"monotone", "contraction"} or None, default="monotone"
-    Guarantee that each input has one solution, and the solver finds it. "monotone"
-    bounds the symmetric part of each cyclic block, "contraction" its
-    spectral norm, which is stricter; None leaves the weights alone.
-
-margin : float, default=0.3
-    How far the blocks stay below the bound 1; a larger margin means fewer iterations.
-    Without `stability` there is no bound.
-
-solver : {"auto", "peaceman_rachford", "picard", "anderson", "newton"}, \
-default="auto"
-    How cyclic blocks are solved. "auto" takes Peaceman-Rachford splitting, and
-    Newton's method for rows that it leaves open.
-"""
-"""Those of graphs with cycles, which need one."""
-
-CLASSIFIER_PARAMETERS = """
-label_smoothing : float, default=0.1
-    Share of a target's probability that is spread over all classes. It makes
-    errors fewer, and the probabilities less extreme.
-
-class_weight : dict or "balanced", default=None
-    Weights of the classes, ``{label: weight}``, 1 for those not named. "balanced"
-    weights them inversely to how often they occur in the rows of the call.
-"""
-
-TOPOLOGY_ATTRIBUTE = """
-topology_ : Topology
-    The edges between nodes, and what follows from them.
+callbacks : list of skorch.callbacks.Callback, default=None
+    They are told of the training, its epochs and batches, and may stop it: such as
+    :class:`skorch.callbacks.EarlyStopping` with ``monitor="train_loss"``. Those that
+    need a net that predicts, or an optimiser of torch's, are not for this.
 """
 
 SHARED_ATTRIBUTES = """
@@ -257,3 +161,74 @@ net_ : TrainingNet
     The net that was trained, with its ``history``; a :class:`skorch.NeuralNet` that
     trains for the estimator only, whose own methods are to be used.
 """
+
+
+@dataclass(repr=False, eq=False)
+class SharedParameters:
+    """Constructor of all estimators, to which families and classifiers add theirs.
+
+    Each class says what is allowed of its own parameters, in `_constraints`.
+    """
+
+    n_nodes: int = 400
+    _: KW_ONLY
+    activation: str = "relu"
+    optimizer: str = "adamw"
+    learning_rate_init: float = 0.02
+    alpha: float = 0.01
+    batch_size: int | str = "auto"
+    max_iter: int | None = None
+    dropout: float = 0.1
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    tol: float = 1e-4
+    warm_start: bool = False
+    random_state: int | np.random.RandomState | None = None
+    device: str = "cpu"
+    n_jobs: int | None = None
+    verbose: int | bool = 0
+    callbacks: Any = None
+
+    _constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_nodes": [Number(Integral, 1, MOST_NODES, closed="both")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "optimizer": [StrOptions(set(OPTIMIZERS))],
+        "learning_rate_init": [Number(Real, 0, None, closed="neither")],
+        "alpha": [Number(Real, 0, None, closed="left")],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Number(Integral, 1, None, closed="left"),
+        ],
+        "max_iter": [Number(Integral, 1, None, closed="left"), None],
+        "dropout": [Number(Real, 0, 1, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Number(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Number(Integral, 1, None, closed="left")],
+        "tol": [Number(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "device": [str],
+        "n_jobs": [
+            Number(Integral, None, -1, closed="right"),
+            Number(Integral, 1, None, closed="left"),
+            None,
+        ],
+        "verbose": ["verbose"],
+        "callbacks": [list, tuple, None],
+    }
+
+    _doc_parts: ClassVar[dict[str, str]] = {"parameters": SHARED_PARAMETERS}
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Merge what a class says of its own parameters with what others say."""
+        super().__init_subclass__(**options)
+        if "_parameter_constraints" in vars(cls):  # as scikit-learn has it
+            cls._constraints = cls._parameter_constraints
+        cls._parameter_constraints = {
+            name: allowed
+            for ancestor in reversed(cls.__mro__)
+            for name, allowed in vars(ancestor).get("_constraints", {}).items()
+        }

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from torch import Tensor
 
 from sknm._warnings import warn
-from sknm.compute.rows import Rows
+from sknm.compute.rows import Inputs, Rows
 from sknm.compute.settings import own_settings
 from sknm.graph.problem import Solution
-from sknm.training.network import Network
+from sknm.training.network import Network, at_work
 
 
 @dataclass
@@ -119,10 +119,10 @@ def warn_of_infinite(n_infinite: int, n_rows: int) -> None:
 def compute(
     network: Network,
     X: Rows,
-    read: Callable[[Tensor], Tensor] | None = None,
+    evaluate: Callable[[Inputs, Any], Solution],
     n_jobs: int | None = None,
 ) -> tuple[np.ndarray, SolveStats]:
-    """Node values of all rows, or what is read from them.
+    """Compute something of all rows, and tell how well it was found.
 
     Parameters
     ----------
@@ -130,24 +130,23 @@ def compute(
         A network in evaluation mode.
     X : Rows
         Checked data.
-    read : callable, optional
-        Makes outputs from node values.
+    evaluate : callable
+        One of the network's methods ``values`` and ``outputs``.
     n_jobs : int, optional
         Threads that share the work.
 
     Returns
     -------
-    values : ndarray of shape (n_samples, n_values)
+    values : ndarray of shape (n_samples, …)
         Node values or outputs.
     stats : SolveStats
         How well they were found.
     """
     stats, parts = SolveStats(), []
     prepared = network.prepare()
-    with network.at_work(n_jobs):
+    with at_work(n_jobs):
         for chunk in X.split(network.chunk_rows, network.device):
-            solution = network.solve(chunk, prepared)
-            values = solution.value if read is None else read(solution.value)
-            parts.append(values.cpu().numpy())
+            solution = evaluate(chunk, prepared)
+            parts.append(solution.value.cpu().numpy())
             stats.add(solution, parts[-1])
     return np.concatenate(parts), stats

@@ -68,7 +68,7 @@ def refuse_no_numbers(y: Any) -> None:
     """
     if sparse.issparse(y):
         raise TypeError("y is sparse; give a dense array of targets: y.toarray().")
-    of_columns = getattr(y, "dtypes", getattr(y, "dtype", None))
+    of_columns: Any = getattr(y, "dtypes", getattr(y, "dtype", None))
     kinds = {getattr(dtype, "kind", "O") for dtype in np.atleast_1d(of_columns)}
     if kinds & {"m", "M"}:
         raise ValueError(

@@ -10,53 +10,72 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
 from sknm._warnings import warn
-from sknm.attempt import attempt
+from sknm.base import GraphEstimator
 from sknm.checks import Samples
-from sknm.compute.arrays import to_numpy
+from sknm.encoding.encoder import Encoder
+from sknm.fitted import topology
 from sknm.graph.activations import ACTIVATIONS
-from sknm.graph.plan import Plan
+from sknm.graph.draw import draw_biases, draw_inputs, draw_outputs
 from sknm.graph.problem import SolverOptions
 from sknm.graph.solvers import SOLVERS
+from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
 from sknm.parameters import Number
-from sknm.plasticity.organiser import ModularOrganiser
-from sknm.training.network import GraphNetwork, Weights
-from sknm.training.optimizers import AdamW
+from sknm.plasticity.modular import ModularRule
+from sknm.training.equation import EquationNetwork
+from sknm.training.optimizers import OPTIMIZERS
 
 TRAINING_TOLERANCE = 0.1
 """Relative tolerance of the solves of training steps: the noise of the gradient between
 batches is larger."""
 
 
-@dataclass(repr=False, eq=False)
-class CyclicParameters:
-    """What graphs with cycles have beyond the shared parameters."""
+TOPOLOGY = """
+topology_ : Topology
+    The edges between nodes, and what follows from them.
+"""
 
-    _: KW_ONLY
-    stability: str | None = "monotone"
-    margin: float = 0.3
-    solver: str = "auto"
+CYCLIC_PARAMETERS = """
+activation : {"relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", \
+"identity"}, default="relu"
+    Activation function of the nodes.
 
-    _cyclic_constraints: ClassVar[dict[str, list[Any]]] = {
-        "stability": [StrOptions({"monotone", "contraction"}), None],
-        "margin": [Number(Real, 0, 1, closed="neither")],
-        "solver": [StrOptions({"auto", *SOLVERS})],
-    }
+stability : {"monotone", "contraction"} or None, default="monotone"
+    Guarantee that each input has one solution, and the solver finds it. "monotone"
+    bounds the symmetric part of each cyclic block, "contraction" its
+    spectral norm, which is stricter; None leaves the weights alone.
+
+margin : float, default=0.3
+    How far the blocks stay below the bound 1; a larger margin means fewer iterations.
+    Without `stability` there is no bound.
+
+solver : {"auto", "peaceman_rachford", "picard", "anderson", "newton"}, \
+default="auto"
+    How cyclic blocks are solved. "auto" takes Peaceman-Rachford splitting, and
+    Newton's method for rows that it leaves open.
+"""
 
 
-class SolvedGraph:
+class SolvedGraph(GraphEstimator):
     """The network ``z = σ(zW + xU + b)``, ``logits = zV + c`` of an estimator.
 
     An estimator says how its node weights start, and how it is solved.
     """
 
+    _doc_parts: ClassVar[dict[str, str]] = {"attributes": TOPOLOGY}
+
+    topology_ = topology()
+
     @abstractmethod
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         """Draw ``W`` before training, (n_nodes, n_nodes)."""
+
+    def _first_topology(self, generator: torch.Generator) -> Topology | None:
+        """Make the edges that exist at first; None leaves it to the rule."""
+        return None
 
     def _what_ends_edges(self) -> str | None:
         """Name the parameters that can end all edges, None if nothing can."""
@@ -76,70 +95,25 @@ class SolvedGraph:
         """Count the nodes, up to the last, that are read."""
         return self._n_nodes()
 
-    def node_values(self, X: Any, *, return_stats: bool = False) -> Any:
-        """Solve ``z = σ(zW + xU + b)`` for the values of all nodes.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-        return_stats : bool, default=False
-            Whether to say how well the values were found, too.
-
-        Returns
-        -------
-        z : ndarray of shape (n_samples, n_nodes)
-            Node values.
-        stats : dict
-            Only with `return_stats`: "iterations", "residual" (the largest
-            ``|z - σ(zW + xU + b)|``) and "unconverged" (share of the rows).
-        """
-        return self._node_values(X, return_stats)
-
-    @available_if(lambda self: hasattr(self, "net_"))
-    def sparsify(self) -> Any:
-        """Drop what only training needs: weights of absent edges, optimiser state.
-
-        The predictions stay the same. A later warm start begins from the edges that
-        are left.
-
-        Returns
-        -------
-        object
-            The estimator itself.
-        """
-        with attempt(self, goes_on=True, is_copy=True) as work, torch.no_grad():
-            network = work.net_.module_
-            network.node_weights.mul_(network.plan.mask)
-            network.plan = Plan(network.plan.topology, network.node_weights, True)
-            work.net_.organiser.forget()
-            work.net_.initialize_optimizer()
-        return self
-
-    # What base asks for.
-
     def _make_network(
-        self, samples: Samples, generator: torch.Generator
-    ) -> GraphNetwork:
-        return GraphNetwork(self._draw_weights(samples, generator), generator)
+        self, samples: Samples, encoder: Encoder, generator: torch.Generator
+    ) -> EquationNetwork:
+        d, n_inlets = encoder.n_outputs, self._n_inlets()
+        U = draw_inputs(d, n_inlets, self._input_gain, generator)
+        W = self._draw_node_weights(generator)
+        b = draw_biases(len(W), generator)
+        V = draw_outputs(self._n_outlets(), self._target_.n_outputs, generator)
+        topology = self._first_topology(generator)
+        U, W, b, V = (drawn.to(samples.X.torch_dtype) for drawn in (U, W, b, V))
+        graph = EquationState(W, b, topology)
+        return EquationNetwork(encoder, graph, U, V, generator)
 
     def _set_options(
-        self, network: GraphNetwork, samples: Samples, batch_size: int
+        self, network: EquationNetwork, samples: Samples, is_noisy: bool
     ) -> None:
-        super()._set_options(network, samples, batch_size)
-        dtype, noisy = samples.X.dtype, len(samples) > batch_size
-        network.training_options = self._training_options(dtype, noisy)
+        dtype = samples.X.dtype
+        network.training_options = self._training_options(dtype, is_noisy)
         network.options = self._prediction_options(dtype)
-
-    def _draw_weights(self, samples: Samples, generator: torch.Generator) -> Weights:
-        drawn = Weights.draw(
-            self._draw_node_weights,
-            (samples.X.n_features, self._n_inlets()),
-            (self._n_outlets(), self._n_outputs()),
-            self._input_gain,
-            generator,
-        )
-        return drawn.to(samples.X.torch_dtype)
 
     def _training_options(self, dtype: np.dtype, noisy: bool) -> SolverOptions:
         """Loose in steps of noisy gradients, else tight: weights act like repetition.
@@ -172,29 +146,23 @@ class SolvedGraph:
                 UserWarning,
             )
 
-    def _read_weights(self, network: GraphNetwork) -> None:
-        self.topology_ = network.plan.topology
-        n_before = network.n_nodes - len(network.output_weights)
-        n_after = network.n_nodes - network.input_weights.shape[1]
-        U, V = to_numpy(network.input_weights), to_numpy(network.output_weights)
-        self.input_weights_ = np.pad(U, ((0, 0), (0, n_after)))
-        self.node_weights_ = _of_edges(network.node_weights.detach(), self.topology_)
-        self.node_biases_ = to_numpy(network.node_biases)
-        self.output_weights_ = np.pad(V, ((n_before, 0), (0, 0)))
-        self.output_biases_ = to_numpy(network.output_biases)
 
-
-def _of_edges(W: Tensor, topology: Topology) -> np.ndarray:
-    """Copy the weights of the edges that exist; all others are zero."""
-    source, target = topology.edges.nonzero()
-    weights = np.zeros(W.shape, to_numpy(W[:0]).dtype)
-    ends = tuple(torch.as_tensor(e, device=W.device).long() for e in (source, target))
-    weights[source, target] = W[ends].cpu().numpy()
-    return weights
-
-
+@dataclass(repr=False, eq=False)
 class CyclicGraph(SolvedGraph):
     """The same with cycles: the solution has to be unique, and to be searched for."""
+
+    _: KW_ONLY
+    stability: str | None = "monotone"
+    margin: float = 0.3
+    solver: str = "auto"
+
+    _constraints: ClassVar[dict[str, list[Any]]] = {
+        "stability": [StrOptions({"monotone", "contraction"}), None],
+        "margin": [Number(Real, 0, 1, closed="neither")],
+        "solver": [StrOptions({"auto", *SOLVERS})],
+    }
+
+    _doc_parts: ClassVar[dict[str, str]] = {"parameters": CYCLIC_PARAMETERS}
 
     _remedy: ClassVar[str] = (
         "Use stability='monotone' with solver='auto', a larger margin, or scale the "
@@ -213,12 +181,12 @@ class CyclicGraph(SolvedGraph):
     def _solver_name(self) -> str:
         return self.solver
 
-    def _make_organiser(self, generator: torch.Generator) -> ModularOrganiser:
-        return ModularOrganiser(AdamW)
-
-    def _set_rule(self, organiser: ModularOrganiser) -> None:
-        organiser.stability, organiser.margin = self.stability, self.margin
-        organiser.blockwise = self.optimizer != "lbfgs"
+    def _make_rule(self) -> ModularRule:
+        return ModularRule(
+            stability=self.stability,
+            margin=self.margin,
+            is_blockwise=OPTIMIZERS[self.optimizer].is_stochastic,
+        )
 
     def _other_cause(self) -> str:
         if self.stability is not None:

@@ -8,30 +8,24 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array
 
-from sknm._docstrings import fill
+from sknm._docstrings import document
 from sknm._warnings import warn
-from sknm.attempt import attempt
+from sknm.base import GraphEstimator
 from sknm.checks import Samples
 from sknm.compute.arrays import to_numpy, to_tensor
-from sknm.compute.settings import own_settings
-from sknm.graph.depth import active_neurons, steps_that_matter
+from sknm.encoding.encoder import Encoder
+from sknm.fitted import topology
+from sknm.graph.depth import steps_that_matter
 from sknm.graph.recursion import Recursion
-from sknm.graph.topology import Topology
+from sknm.graph.recursion_state import RecursionState
 from sknm.parameters import (
-    ACYCLIC_PARAMETERS,
-    CLASSIFIER_PARAMETERS,
-    SHARED_ATTRIBUTES,
-    ClassifierParameters,
     Number,
-    SharedParameters,
 )
-from sknm.plasticity.dying import DyingNeurons
-from sknm.plasticity.locality import Locality
-from sknm.prediction import are_finite, warn_of_infinite
-from sknm.targets import GraphClassifier, GraphRegressor
+from sknm.plasticity.dying import DyingRule
+from sknm.plasticity.locality import place_neurons
+from sknm.supervised import GraphClassifier, GraphRegressor
 from sknm.training.recursive import RecursiveNetwork
 
 PARAMETERS = """
@@ -58,6 +52,10 @@ alpha_locality : float, default=0.0
 feature_positions : array-like of shape (n_features, n_dims), default=None
     Where the features are, as pixels on an image. The other neurons start at random
     places among them, and move to where their edges are shortest.
+
+dropout : float, default=0.0
+    Share of nodes whose output is left out of a training step, drawn anew for
+    each step.
 """
 
 ATTRIBUTES = """
@@ -77,6 +75,18 @@ active_history_ : list of int
 
 node_positions_ : ndarray of shape (n_neurons, n_dims)
     Where the neurons are; only with `feature_positions`.
+
+input_weights_ : ndarray of shape (n_features, n_neurons)
+    ``U``: edges from the features to the nodes.
+
+node_weights_ : ndarray of shape (n_neurons, n_neurons)
+    ``W``: ``W[i, j]`` is the edge from node i to node j; 0 where there is none.
+
+node_biases_ : ndarray of shape (n_neurons,)
+    ``b``.
+
+output_weights_ : ndarray of shape (n_neurons, n_outputs)
+    ``V``: edges from the nodes to the outputs.
 """
 
 NOTES = """
@@ -102,22 +112,10 @@ REFERENCES = """
    Networks", arXiv:1911.11691.
 """
 
-document = fill(
-    parameters=PARAMETERS,
-    shared=ACYCLIC_PARAMETERS.replace(
-        "dropout : float, default=0.1", "dropout : float, default=0.0"
-    ),
-    classifier=CLASSIFIER_PARAMETERS,
-    attributes=ATTRIBUTES,
-    shared_attributes=SHARED_ATTRIBUTES.replace("n_nodes", "n_neurons"),
-    notes=NOTES,
-    references=REFERENCES,
-)
-
 
 @dataclass(repr=False, eq=False)
-class URNParameters:
-    """Constructor of both estimators, beyond what all share."""
+class URN(GraphEstimator):
+    """The network of both estimators: one matrix, applied `n_steps` times."""
 
     _: KW_ONLY
     n_steps: int = 4
@@ -125,8 +123,10 @@ class URNParameters:
     alpha_activity: float = 0.001
     alpha_locality: float = 0.0
     feature_positions: Any = None
+    # Few neurons are left to read from, and prices keep the network small already.
+    dropout: float = 0.0
 
-    _own_constraints: ClassVar[dict[str, list[Any]]] = {
+    _constraints: ClassVar[dict[str, list[Any]]] = {
         "n_steps": [Number(Integral, 1, 1000, closed="both")],
         "alpha_weight": [Number(Real, 0, None, closed="left")],
         "alpha_activity": [Number(Real, 0, None, closed="left")],
@@ -134,14 +134,12 @@ class URNParameters:
         "feature_positions": ["array-like", None],
     }
 
-
-@dataclass(repr=False, eq=False)
-class URNMixin:
-    """The network of both estimators: one matrix, applied `n_steps` times."""
-
-    _: KW_ONLY
-    # Few neurons are left to read from, and prices keep the network small already.
-    dropout: float = 0.0
+    _doc_parts: ClassVar[dict[str, str]] = {
+        "parameters": PARAMETERS,
+        "attributes": ATTRIBUTES,
+        "notes": NOTES,
+        "references": REFERENCES,
+    }
 
     def _check_parameters(self) -> None:
         if self.alpha_locality > 0 and self.feature_positions is None:
@@ -150,84 +148,31 @@ class URNMixin:
                 "shape (n_features, n_dims): without them nothing is near or far."
             )
 
-    def node_values(self, X: Any) -> np.ndarray:
-        """Compute the values of all neurons after each step.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_steps + 1, n_neurons)
-            ``N_0`` to ``N_I``, all after the activation; outputs are read before it.
-            Neurons that have died have the value 0.
-        """
-        check_is_fitted(self)
-        network = self.net_.module_
-        rows = self._check_X(X)
-        shape = len(rows), network.plan.n_steps + 1, len(self.node_biases_)
-        values = np.zeros(shape, dtype=self.node_biases_.dtype)
-        with own_settings(), torch.inference_mode(), network.at_work(self.n_jobs):
-            chunks = rows.split(network.chunk_rows, network.device)
-            parts = [to_numpy(network.states(chunk)) for chunk in chunks]
-        values[:, :, network.plan.neurons] = np.concatenate(parts)
-        n_infinite = int((~are_finite(values)).sum())
-        if n_infinite:
-            warn_of_infinite(n_infinite, len(values))
-        return values
-
-    @available_if(lambda self: hasattr(self, "net_"))
-    def sparsify(self) -> Any:
-        """Drop what doesn't act on the outputs: neurons, edges, optimiser state.
-
-        The predictions stay the same. A later warm start begins from what is left.
-
-        Returns
-        -------
-        object
-            The estimator itself.
-        """
-        with attempt(self, goes_on=True, is_copy=True) as work, torch.no_grad():
-            net = work.net_
-            network, organiser = net.module_, net.organiser
-            network.node_weights.mul_(network.plan.used(network.node_weights))
-            nodes = organiser.leave_out_inactive(network)
-            network.keep(nodes)
-            network.plan = organiser.finish(network.node_weights.data)
-            net.initialize_optimizer()
-            work._set_weights(network)
-        return self
-
-    # What base asks for.
+    topology_ = topology()
 
     def _make_network(
-        self, samples: Samples, generator: torch.Generator
+        self, samples: Samples, encoder: Encoder, generator: torch.Generator
     ) -> RecursiveNetwork:
-        d, n = samples.X.n_features, self._n_neurons(samples)
+        d, o = encoder.n_outputs, self._target_.n_outputs
+        n = d + int(self.n_nodes) + o
         W = torch.randn(n, n, generator=generator, dtype=torch.float32)
         W *= (2 / n) ** 0.5
         W[:d] *= (n / d) ** 0.5
         dtype = samples.X.torch_dtype
-        return RecursiveNetwork(
-            W.to(dtype),
-            torch.zeros(n, dtype=dtype),
-            generator,
-        )
-
-    def _n_neurons(self, samples: Samples) -> int:
-        return samples.X.n_features + int(self.n_nodes) + self._n_outputs()
-
-    def _make_organiser(self, generator: torch.Generator) -> DyingNeurons:
-        d, o = self.n_features_in_, self._n_outputs()
-        n = int(self.n_nodes)
-        plan = Recursion.whole(d + n + o, d, o, self.n_steps)
-        locality = None
+        plan = Recursion.whole(n, d, o, self.n_steps)
+        graph = RecursionState(W.to(dtype), torch.zeros(n, dtype=dtype), plan)
         if self.feature_positions is not None:
+            if d != self.n_features_in_:
+                raise ValueError(
+                    f"feature_positions are those of {self.n_features_in_} features, "
+                    f"but {d} columns enter the graph, as they are encoded."
+                )
             positions = to_tensor(self._feature_positions())
-            locality = Locality(positions, n + o, generator)
-        return DyingNeurons(plan, locality)
+            graph.positions = place_neurons(positions, n - d, generator)
+        return RecursiveNetwork(encoder, graph, generator)
+
+    def _make_rule(self) -> DyingRule:
+        return DyingRule(self.alpha_weight, self.alpha_locality, self.activation)
 
     def _feature_positions(self) -> np.ndarray:
         positions = check_array(
@@ -246,35 +191,31 @@ class URNMixin:
         return positions
 
     def _set_options(
-        self, network: RecursiveNetwork, samples: Samples, batch_size: int
+        self, network: RecursiveNetwork, samples: Samples, is_noisy: bool
     ) -> None:
-        super()._set_options(network, samples, batch_size)
         network.alpha_activity = self.alpha_activity
 
-    def _set_rule(self, organiser: DyingNeurons) -> None:
-        organiser.alpha_weight = self.alpha_weight
-        organiser.alpha_locality = self.alpha_locality
-
     def _check_size(self, samples: Samples) -> None:
-        n, n_steps = len(self.node_biases_), self.net_.organiser.plan.n_steps
         if self.feature_positions is not None:
             self._check_positions()
-        if (self._n_neurons(samples), self.n_steps) != (n, n_steps):
-            n_nodes = n - self._n_neurons(samples) + self.n_nodes
+        plan = self.net_.module_.graph.plan
+        n_nodes = plan.n_neurons - plan.n_inputs - plan.n_outputs
+        if (self.n_nodes, self.n_steps) != (n_nodes, plan.n_steps):
             raise ValueError(
                 f"n_nodes={self.n_nodes} and n_steps={self.n_steps}, but the fitted "
-                f"network has n_nodes={n_nodes} and n_steps={n_steps} and is to go on; "
-                "set warm_start=False and call fit to start anew."
+                f"network has n_nodes={n_nodes} and n_steps={plan.n_steps} and is to "
+                "go on; set warm_start=False and call fit to start anew."
             )
 
     def _check_positions(self) -> None:
-        locality, given = self.net_.organiser.locality, self._feature_positions()
-        if locality is None:
+        positions = self.net_.module_.graph.positions
+        given = self._feature_positions()
+        if positions is None:
             raise ValueError(
                 "feature_positions were not given in the first fit of the network, "
                 "which is to go on; set warm_start=False and call fit to start anew."
             )
-        fitted = to_numpy(locality.positions[: len(given)])
+        fitted = to_numpy(positions[: len(given)])
         if fitted.shape != given.shape or not np.allclose(fitted, given, rtol=1e-4):
             raise ValueError(
                 "feature_positions are not those of the fitted network, which is to go "
@@ -292,34 +233,20 @@ class URNMixin:
                 UserWarning,
             )
 
-    def _read_weights(self, network: RecursiveNetwork) -> None:
-        plan, d = network.plan, self.n_features_in_
-        n, o, alive = plan.n_neurons, plan.n_outputs, plan.neurons
-        dtype = to_numpy(network.node_biases).dtype
-        self.node_weights_ = np.zeros((n, n), dtype)
-        self.node_weights_[np.ix_(alive, alive)] = to_numpy(network.node_weights)
-        self.node_biases_ = np.zeros(n, dtype)
-        self.node_biases_[alive] = to_numpy(network.node_biases)
-        self.input_weights_ = np.eye(d, n, dtype=dtype)
-        self.output_weights_ = np.eye(n, o, o - n, dtype=dtype)
-        self.output_biases_ = np.zeros(o, dtype)
-        mask = self.node_weights_ != 0
-        self.topology_ = Topology(mask, loops=True)
-        steps = steps_that_matter(mask, d, o, plan.n_steps)
+    def _read(self, network: RecursiveNetwork, samples: Samples) -> None:
+        graph, plan = network.graph, network.graph.plan
+        counts = plan.n_inputs, plan.n_outputs, plan.n_steps
+        steps = steps_that_matter(graph.topology.to_dense(), *counts)
         self.node_depth_ = [tuple(np.flatnonzero(s).tolist()) for s in steps.T]
-        always = to_numpy(network.sigma.value(torch.as_tensor(self.node_biases_))) != 0
-        always[np.setdiff1d(np.arange(n), alive)] = False
-        active = active_neurons(mask, always, d, o, plan.n_steps)
-        self.active_nodes_ = np.flatnonzero(active)
-        organiser = self.net_.organiser
-        self.active_history_ = list(organiser.history)
-        if organiser.locality is not None:
-            self.node_positions_ = to_numpy(organiser.locality.positions).copy()
+        self.active_nodes_ = plan.neurons[graph.active(network.sigma)]
+        self.active_history_ = list(self.net_.records)
+        if graph.positions is not None:
+            self.node_positions_ = to_numpy(graph.positions)
 
 
 @document
 @dataclass(repr=False, eq=False)
-class URNClassifier(URNMixin, GraphClassifier, URNParameters):
+class URNClassifier(URN, GraphClassifier):
     """Classifier whose structure emerges from one matrix of weights.
 
     All neurons - features, outputs, and those between - are joined to all, by one
@@ -333,18 +260,9 @@ class URNClassifier(URNMixin, GraphClassifier, URNParameters):
     ----------
     {parameters}
 
-    {shared}
-
-    {classifier}
-
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-
     {attributes}
-
-    {shared_attributes}
 
     See Also
     --------
@@ -375,16 +293,10 @@ class URNClassifier(URNMixin, GraphClassifier, URNParameters):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **ClassifierParameters._classifier_constraints,
-        **URNParameters._own_constraints,
-    }
-
 
 @document
 @dataclass(repr=False, eq=False)
-class URNRegressor(URNMixin, GraphRegressor, URNParameters):
+class URNRegressor(URN, GraphRegressor):
     """Regressor whose structure emerges from one matrix of weights.
 
     All neurons - features, outputs, and those between - are joined to all, by one
@@ -399,13 +311,9 @@ class URNRegressor(URNMixin, GraphRegressor, URNParameters):
     ----------
     {parameters}
 
-    {shared}
-
     Attributes
     ----------
     {attributes}
-
-    {shared_attributes}
 
     See Also
     --------
@@ -433,8 +341,3 @@ class URNRegressor(URNMixin, GraphRegressor, URNParameters):
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **URNParameters._own_constraints,
-    }

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,24 @@ def pytest_generate_tests(metafunc):
     for name in EVERY.keys() & set(metafunc.fixturenames):
         ids = [estimator.__name__ for estimator in EVERY[name]]
         metafunc.parametrize(name, EVERY[name], ids=ids)
+
+
+@pytest.hookimpl(tryfirst=True)  # before slow tests are left out
+def pytest_collection_modifyitems(items):
+    """Leave one case in n of a sweep to the plain run, with every value of each axis.
+
+    Cases are told by the sum of the places of their values, so that neighbours along
+    an axis differ: every value is met as long as two axes have n values or more.
+    """
+    places = defaultdict(dict)
+    for item in items:
+        for sweep in item.iter_markers("sweep"):
+            function, total = item.nodeid.partition("[")[0], 0
+            for axis, value in item.callspec.params.items():
+                seen = places[function, axis]
+                total += seen.setdefault(id(value), len(seen))
+            if total % sweep.args[0]:
+                item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -10,12 +11,14 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from skorch.callbacks import Callback
 
 import sknm
 from sknm import FeedForwardClassifier, NeuralModuleClassifier
+from sknm.graph.recursion_state import RecursionState
 from sknm.prediction import SolveStats
-from sknm.training.net import NonFiniteLoss, TrainingNet
-from sknm.training.recursive import RecursiveNetwork
+from sknm.training.net import TrainingNet
+from sknm.training.tensor_net import NonFiniteLoss
 
 SHARES = [0.03, 0.2, 0.5, 0.8, 0.95, 0.99]
 ERRORS = pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
@@ -68,13 +71,20 @@ def assert_consistent(model):
     twin = copy.deepcopy(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        twin._set_weights(twin.net_.module_)
+        if isinstance(model, sknm.freenet.FreeNet):  # reads the rows, too
+            twin.evolution_ = list(twin.net_.module_.graph.log)
+        else:
+            twin._read(twin.net_.module_, None)
+    for name in ("input", "node", "output"):
+        weights = f"{name}_weights_"
+        np.testing.assert_array_equal(getattr(model, weights), getattr(twin, weights))
     for name, value in vars(model).items():
-        if name.endswith(("weights_", "biases_")):
-            np.testing.assert_array_equal(value, getattr(twin, name), err_msg=name)
+        if name.endswith("_") and not name.startswith("_") and name != "net_":
+            np.testing.assert_equal(getattr(twin, name), value, err_msg=name)
 
 
 @ERRORS
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("share", SHARES)
 def test_first_fit_that_is_stopped_leaves_something_usable(
     overlapping, every_estimator, share, error
@@ -96,6 +106,7 @@ def test_first_fit_that_is_stopped_leaves_something_usable(
 
 
 @ERRORS
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("method", ["fit", "fit anew", "partial_fit", "sparsify"])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
 def test_what_was_fitted_is_as_before_or_consistently_new(
@@ -124,6 +135,7 @@ def test_what_was_fitted_is_as_before_or_consistently_new(
     assert np.isfinite(answers(model, X)).all()
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
 @pytest.mark.parametrize("share", np.linspace(0.1, 0.9, 9).round(2))
 def test_training_goes_on_after_an_interrupt(overlapping, optimizer, share):
@@ -223,14 +235,15 @@ def test_ctrl_c_ends_a_loop_over_chunks():
 
 def test_interrupt_while_neurons_are_taken_out(overlapping, monkeypatch):
     X, y = overlapping
-    keep, left = RecursiveNetwork.keep, iter([KeyboardInterrupt])
+    keep, left = RecursionState.keep, iter([KeyboardInterrupt])
 
-    def interrupted(self, nodes):
-        for error in left:
-            raise error
-        return keep(self, nodes)
+    def interrupted(self, nodes, hidden):
+        if len(nodes) < self.n_nodes:
+            for error in left:
+                raise error
+        return keep(self, nodes, hidden)
 
-    monkeypatch.setattr(RecursiveNetwork, "keep", interrupted)
+    monkeypatch.setattr(RecursionState, "keep", interrupted)
     model = sknm.URNClassifier(30, alpha_weight=3.0, max_iter=60, random_state=0)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -263,19 +276,19 @@ def test_a_network_goes_on_while_an_error_of_its_training_is_held(
     overlapping, every_estimator, monkeypatch
 ):
     X, y = overlapping
-    model = make(every_estimator, batch_size=10, max_iter=6).fit(X, y)
-    if isinstance(model, sknm.urn.URNMixin):
+    model = make(every_estimator, batch_size=20, max_iter=6).fit(X, y)
+    if isinstance(model, sknm.urn.URN):
         model.set_params(alpha_weight=0.5, learning_rate_init=0.05)
-    organiser = type(model.net_.organiser)
-    before_step, left = organiser.before_step, iter([*[None] * 40, MemoryError()])
+    rule = type(model._make_rule())
+    follow, left = rule.step, iter([*[None] * 20, MemoryError()])
 
-    def before(self, network):
+    def step(self, graph, step):
         error = next(left, None)
         if error is not None:
             raise error
-        before_step(self, network)
+        follow(self, graph, step)
 
-    monkeypatch.setattr(organiser, "before_step", before)
+    monkeypatch.setattr(rule, "step", step)
     with pytest.raises(MemoryError) as held:
         model.fit(X, y)
     assert np.isfinite(model.fit(X, y).node_values(X)).all()
@@ -313,11 +326,11 @@ def test_positions_are_those_of_the_last_fit_that_held(overlapping, monkeypatch)
     model.set_params(max_iter=5).fit(X, y)
     before = model.node_positions_.copy()
 
-    def fail(self, samples):
+    def fail(self, network, samples):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(sknm.URNClassifier, "_finish", fail)
+        patch.setattr(sknm.URNClassifier, "_read", fail)
         with pytest.raises(MemoryError):
             model.fit(X, y)
     np.testing.assert_array_equal(model.sparsify().node_positions_, before)
@@ -347,3 +360,49 @@ def test_a_shallow_copy_has_a_network_of_its_own(overlapping, answers, every_est
     before = answers(model, X)
     copy.copy(model).fit(X[::-1], y)
     np.testing.assert_array_equal(answers(model, X), before)
+
+
+class Failing(Callback):
+    """Ends a training by an error after its first epoch."""
+
+    def on_epoch_end(self, net, **kwargs):
+        raise RuntimeError("an error of a callback")
+
+
+@pytest.mark.parametrize("module_size", [1, 5, 10, 23])
+@pytest.mark.parametrize(
+    ("first", "other"), [("l1", "bridge"), ("bridge", "nm"), (None, "bridge")]
+)
+def test_a_failed_change_of_what_is_trained_is_undone(
+    overlapping, answers, first, other, module_size
+):
+    X, y = overlapping
+    model = sknm.NeuralModuleClassifier(
+        23, penalty=first, module_size=module_size, lambda_NM=0.1, max_iter=2
+    )
+    model.set_params(warm_start=True, random_state=0).fit(X, y)
+    twin = pickle.loads(pickle.dumps(model))
+    model.set_params(penalty=other, callbacks=[Failing()])
+    with pytest.raises(RuntimeError, match="of a callback"):
+        model.fit(X, y)
+    model.set_params(penalty=first, callbacks=None)
+    np.testing.assert_array_equal(answers(model, X), answers(twin, X))
+    for each in (model, twin):
+        each.fit(X, y)
+    np.testing.assert_array_equal(answers(model, X), answers(twin, X))
+
+
+def test_a_failure_leaves_the_bridges_steps_uncounted(overlapping):
+    X, y = overlapping
+    model = sknm.NeuralModuleClassifier(40, module_size=10, max_iter=8, random_state=0)
+    model.fit(X, y).partial_fit(X, y)
+
+    def count():
+        bridges = model.net_.rule._bridges
+        return bridges._optimizer.memory()[0]["steps"]
+
+    before = count()
+    model.set_params(callbacks=[Failing()])
+    with pytest.raises(RuntimeError, match="of a callback"):
+        model.partial_fit(X, y)
+    assert count() == before

@@ -7,9 +7,11 @@ are excused from the extended summary and the last two. Inside sknm a summary ma
 enough, but what else a docstring says has to be well formed.
 """
 
+import ast
 import importlib
 import inspect
 import pkgutil
+import re
 from functools import cached_property
 from types import FunctionType, MethodType
 
@@ -102,6 +104,32 @@ def test_public_methods_are_documented(name):
     members = public_members(PUBLIC[name])
     assert members
     assert all_faults(members.items(), EXCUSED_METHODS) == {}
+
+
+def signatures():
+    """Yield names and public classes, functions and methods that have parameters."""
+    for name, thing in PUBLIC.items():
+        if inspect.isclass(thing):
+            members = {f"{name}.{k}": m for k, m in public_members(thing).items()}
+            yield from ((k, m) for k, m in members.items() if callable(m))
+        yield name, thing
+
+
+SIGNATURES = dict(signatures())
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_documented_defaults_are_those_of_the_signature(name):
+    thing = SIGNATURES[name]
+    documented = get_doc_object(thing)["Parameters"]
+    signature = inspect.signature(thing).parameters
+    for parameter in documented:
+        default = re.search(r"default=(.*)$", parameter.type)
+        real = signature[parameter.name].default
+        assert (default is None) == (real is inspect.Parameter.empty), parameter.name
+        if default is not None:
+            assert ast.literal_eval(default[1]) == real, parameter.name
+            assert type(ast.literal_eval(default[1])) is type(real), parameter.name
 
 
 @pytest.mark.parametrize("name", MODULES)

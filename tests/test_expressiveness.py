@@ -8,6 +8,7 @@ import pytest
 from sknm import FeedForwardRegressor, FreeNetRegressor
 
 N_NODES = {2: 2, 4: 4, 8: 4, 16: 8, 32: 8}
+N_EPOCHS = {2: 1500, 4: 800, 8: 1500, 16: 800, 32: 800}
 SEEDS = range(3)
 
 
@@ -22,7 +23,6 @@ def error(estimator, target, **parameters):
         "alpha": 0.0,
         "dropout": 0.0,
         "batch_size": len(seen),
-        "max_iter": 1500,
         "learning_rate_init": 0.05,
     }
     errors = []
@@ -34,6 +34,12 @@ def error(estimator, target, **parameters):
     return min(errors)
 
 
+def slow_unless(degrees, *quick):
+    """Leave degrees that are not among the quick ones to slow runs."""
+    slow = pytest.mark.slow
+    return [d if d in quick else pytest.param(d, marks=slow) for d in degrees]
+
+
 @cache
 def free_error(degree):
     return error(
@@ -42,16 +48,17 @@ def free_error(degree):
         n_nodes=N_NODES[degree],
         activation="squared_relu",
         max_evolutions=0,
+        max_iter=N_EPOCHS[degree],
     )
 
 
-@pytest.mark.parametrize("degree", N_NODES)
+@pytest.mark.parametrize("degree", slow_unless(N_NODES, 4, 32))
 def test_monomials_need_few_nodes(degree):
     assert free_error(degree) < 1e-4
 
 
 @pytest.mark.parametrize(("activation", "times"), [("relu", 100), ("squared_relu", 50)])
-@pytest.mark.parametrize("degree", [2, 4, 8, 16])
+@pytest.mark.parametrize("degree", slow_unless([2, 4, 8, 16], 4))
 def test_two_layers_of_as_many_nodes_are_far_worse(degree, activation, times):
     # measured: 233 times and more with "relu", 122 and more with "squared_relu"
     layers = error(
@@ -59,10 +66,12 @@ def test_two_layers_of_as_many_nodes_are_far_worse(degree, activation, times):
         lambda x: x**degree,
         hidden_layer_sizes=(N_NODES[degree] // 2,) * 2,
         activation=activation,
+        max_iter=N_EPOCHS[degree],
     )
     assert layers > times * free_error(degree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "target",
     [

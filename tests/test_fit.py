@@ -41,7 +41,7 @@ def answers(model, X):
 def parameters_of(model):
     return {
         name: getattr(model, name)
-        for name in vars(model)
+        for name in dir(model)
         if name.endswith(("weights_", "biases_"))
     }
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.metrics import log_loss
@@ -177,9 +178,8 @@ def test_evolution_adds_up_after_early_stopping(
     X, y = overlapping
     model = make(estimator, early_stopping=True, n_iter_no_change=100)
     scores = iter([*range(stop), *[0] * 100])
-    monkeypatch.setattr(
-        estimator, "_score_outputs", lambda self, y, outputs, w: next(scores)
-    )
+    target = type(model._make_target())
+    monkeypatch.setattr(target, "score", lambda self, y, outputs, w: next(scores))
     model.fit(X, y, X_val=X, y_val=y)
     assert np.argmax(model.validation_scores_) == stop - 1
     # An evolution after every second epoch: what the best one had not seen is undone.
@@ -303,7 +303,7 @@ def test_rounds_start_from_the_weights_of_the_last(overlapping, substitute):
     ]
     assert model.loss_curve_[:8] == once.loss_curve_
     # The loss of an epoch is that before its only step.
-    once.node_weights_ *= after
+    once.net_.module_.graph.weights.data *= torch.as_tensor(after)
     logits = substitute(once, X) @ once.output_weights_ + once.output_biases_
     assert model.loss_curve_[8] == pytest.approx(
         log_loss(y, softmax(logits, axis=1)), rel=1e-5
@@ -393,9 +393,19 @@ def test_sparsify_keeps_the_predictions(overlapping, answers, estimator):
     expected, topology = answers(model, X), model.topology_
     model.sparsify()
     np.testing.assert_allclose(answers(model, X), expected, rtol=1e-12, atol=1e-12)
-    W = model.net_.module_.node_weights.detach().numpy()
+    W = model.net_.module_.graph.weights.detach().numpy()
     np.testing.assert_array_equal(W, model.node_weights_)
     assert model.topology_ == topology != Topology.triangular(N_NODES)
+
+
+@BOTH
+def test_sparsify_drops_what_only_study_needs(overlapping, estimator):
+    model = make(estimator).fit(*overlapping)
+    assert model.coactivation_.shape == model.coinactivation_.shape == (N_NODES,) * 2
+    model.sparsify()
+    for name in ("coactivation_", "coinactivation_"):
+        with pytest.raises(AttributeError, match=f"{name}.*until sparsify drops it"):
+            getattr(model, name)
 
 
 @BOTH
@@ -460,7 +470,10 @@ def test_sparsify_drops_the_weights_of_absent_edges(overlapping):
     )
     size = len(pickle.dumps(model.fit(X, y)))
     n_edges = model.topology_.n_edges
-    assert len(pickle.dumps(model.sparsify())) < size - 60 * 60 * 8
+    assert 0 < n_edges < 60 * 59 / 4
+    # Before, all pairs of earlier and later nodes had a weight; now edges have.
+    n_dropped = 60 * 59 // 2 - n_edges
+    assert len(pickle.dumps(model.sparsify())) < size - n_dropped * 8
     model.set_params(warm_start=True, max_iter=1).fit(X, y)
     assert model.topology_.n_edges == n_edges
 

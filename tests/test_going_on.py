@@ -6,8 +6,10 @@ import warnings
 
 import numpy as np
 import pytest
+from skorch.callbacks import EarlyStopping
 
 import sknm
+from sknm import fitting
 from sknm.training import net
 
 # What can't be seen in a model, and how graphs start, which is over.
@@ -39,23 +41,37 @@ OTHERWISE = {
     "epsilon": 0.45,
     "evolve_interval": 1,
     "max_evolutions": 0,
-    "margin": 0.9,
+    "margin": 0.99,
     "solver": {"DEQ": "picard", "NeuralModule": "picard", "OptNet": "proxqp"},
     "hidden_layer_sizes": [3],
     "n_constraints": 3,
     "n_nodes": 3,
     "n_steps": 2,
     "feature_positions": np.arange(10.0).reshape(5, 2) ** 2,
+    "callbacks": [EarlyStopping("train_loss", patience=1, threshold=0.9)],
 }
 # With early stopping only, or where solves stop for other reasons.
 TOO_FINE = {"n_iter_no_change", "validation_fraction", "tol", "solver"}
 
 
 def make(estimator, **parameters):
-    defaults = {"n_nodes": 20, "max_iter": 8, "random_state": 0, "batch_size": 40}
+    defaults = {"n_nodes": 12, "max_iter": 5, "random_state": 0, "batch_size": 60}
     model = estimator(**defaults | {"dropout": 0.2, "warm_start": True} | parameters)
-    if isinstance(model, sknm.urn.URNMixin):
+    if isinstance(model, sknm.urn.URN):
         model.set_params(feature_positions=np.arange(10.0).reshape(5, 2))
+    return model
+
+
+def make_lively(estimator):
+    """An estimator of which each parameter has something to do."""
+    model = make(estimator)
+    if isinstance(model, sknm.neural_module.NeuralModules):
+        # Modules whose edges have prices, and that come to their bound at once.
+        model.set_params(init="dense", penalty="nm", lambda_NM=0.1, dropout=0.0)
+        model.set_params(stability="contraction", margin=0.8, learning_rate_init=0.2)
+        model.set_params(alpha=0.0)
+    if isinstance(model, sknm.freenet.FreeNet):
+        model.set_params(epsilon=0.5, evolve_interval=3)  # it changes each time
     return model
 
 
@@ -71,13 +87,14 @@ def test_every_parameter_is_heeded_or_refused(
     overlapping, answers, every_estimator, method
 ):
     X, y = overlapping
-    base = make(every_estimator)
+    base = make_lively(every_estimator)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         base.fit(X, y)
     same = answers(going_on(base, X, y, method), X)
-    of_fit = {"early_stopping", "max_iter"} if method == "partial_fit" else set()
+    of_fit = set()
     if method == "partial_fit":
+        of_fit |= {"early_stopping", "max_iter", "callbacks"}
         of_fit |= {"evolve_interval", "max_evolutions"}
     ignored = set()
     for name in base.get_params():
@@ -121,7 +138,7 @@ def test_calls_cost_the_same_after_any_number_of_others(
     overlapping, every_estimator, monkeypatch
 ):
     monkeypatch.setattr(net, "KEPT_HISTORY", 3)
-    monkeypatch.setattr(sknm.base, "KEPT_HISTORY", 3)
+    monkeypatch.setattr(fitting, "KEPT_HISTORY", 3)
     X, y = overlapping
     told = {"classes": [0, 1]} if hasattr(every_estimator, "predict_proba") else {}
     model, sizes = make(every_estimator, n_nodes=5), []

@@ -39,6 +39,7 @@ def same(model, other, X):
 
 
 @EVERY
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     "params", [{}, {"early_stopping": True}, {"optimizer": "lbfgs"}]
 )

@@ -64,6 +64,7 @@ OTHERS = URNClassifier, URNRegressor, OptNetClassifier, OptNetRegressor
 
 @pytest.mark.usefixtures("always_share")
 @pytest.mark.parametrize("estimator", [*MODULAR, *OTHERS])
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("n_jobs", [None, 2, 3, -1])
 def test_fits_and_predictions_are_the_same_to_the_bit(estimator, n_jobs, data):
     X, y = data
@@ -134,7 +135,15 @@ sys.exit(child.exitcode if ended else "The child hangs.")
 @pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="no fork here"
 )
-@pytest.mark.parametrize("estimator", [MODULAR[0], URNClassifier, OptNetClassifier])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        URNClassifier,
+        # Which tests/test_surroundings.py forks in one child with all others.
+        pytest.param(MODULAR[0], marks=pytest.mark.slow),
+        pytest.param(OptNetClassifier, marks=pytest.mark.slow),
+    ],
+)
 def test_a_fit_in_a_forked_child_ends(estimator):
     # Torch's own threads, once there, are missed by a child, which waits for them.
     command = [sys.executable, "-c", FORKED, estimator.__name__]

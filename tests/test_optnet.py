@@ -61,7 +61,7 @@ def test_objective_is_convex_and_the_programme_feasible(overlapping, estimator):
     np.testing.assert_allclose(W, W.T, atol=1e-12)
     assert np.linalg.eigvalsh(W)[-1] <= 0.9 + 1e-9
     network = model.net_.module_
-    point = network.feasible_point.detach().numpy()
+    point = network.graph.feasible_point.detach().numpy()
     assert (point @ model.constraint_weights_ < model.constraint_bounds_).all()
 
 
@@ -237,7 +237,7 @@ def test_weights_beyond_measure_are_told(overlapping, estimator):
     X, y = overlapping
     model = make(estimator).fit(X, y)
     # An objective that can't be factorised: 0.1 is nothing beside 1e18.
-    model.net_.module_.node_weights.data[:] = 1e9
+    model.net_.module_.graph.weights.data[:] = 1e9
     with pytest.warns(ConvergenceWarning, match="have not converged"):
         assert np.isnan(model.node_values(X)).all()
 
@@ -245,5 +245,5 @@ def test_weights_beyond_measure_are_told(overlapping, estimator):
 @pytest.mark.parametrize("optimizer", ["adamw", "lbfgs"])
 def test_slack_and_feasible_point_are_no_weights(overlapping, optimizer):
     model = make(OptNetClassifier, optimizer=optimizer, max_iter=30).fit(*overlapping)
-    slack = torch.nn.functional.softplus(model.net_.module_.constraint_slack)
+    slack = torch.nn.functional.softplus(model.net_.module_.graph.constraint_slack)
     assert slack.mean() < 0.2

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
 
-import sknm.plasticity.organiser
+import sknm.plasticity.modular
 import sknm.training.net
 from sknm import NeuralModuleClassifier, NeuralModuleRegressor
 from sknm.training.net import TrainingNet
@@ -160,9 +160,9 @@ def test_sparsify_keeps_the_predictions(data, estimator):
 def test_sparsify_drops_the_weights_of_absent_edges(data):
     model = make().fit(*data)
     absent = ~model.topology_.to_dense()
-    assert model.net_.module_.node_weights.detach().numpy()[absent].any()
+    assert model.net_.module_.graph.weights.detach().numpy()[absent].any()
     model.sparsify()
-    W = model.net_.module_.node_weights
+    W = model.net_.module_.graph.weights
     np.testing.assert_array_equal(W.detach().numpy(), model.node_weights_)
 
 
@@ -231,7 +231,7 @@ def test_model_of_a_gpu_is_pickled_and_loaded_on_the_cpu(data, fake_gpu):
     X, y = data
     model = make().fit(X, y)
     expected = model.predict_proba(X)
-    model.device_ = model.net_.device = "cuda:7"
+    model.net_.device = "cuda:7"
     loaded = through_pickle(model)
     # Pickled as arrays, and kept on the CPU: there is no eighth GPU.
     assert fake_gpu == []
@@ -254,7 +254,7 @@ def test_moving_a_net_keeps_its_predictions(data):
 @OPTIMIZERS
 def test_gpu_learns_what_the_cpu_learns(data, estimator, optimizer, monkeypatch):
     # On a GPU, a new graph is in use some steps after it was seen.
-    monkeypatch.setattr(sknm.plasticity.organiser, "look_steps", lambda W: 0)
+    monkeypatch.setattr(sknm.plasticity.modular, "look_steps", lambda W: 0)
     X, y = data
     model = make(estimator, optimizer=optimizer, dropout=0, max_iter=3)
     on_cpu = clone(model).fit(X.astype(np.float64), y)

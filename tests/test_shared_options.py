@@ -42,18 +42,18 @@ def make(estimator, **parameters):
     return estimator(**defaults | parameters)
 
 
-@pytest.mark.parametrize("estimator", CLASSIFIERS)
-def test_class_weight_is_the_weight_of_its_rows(overlapping, estimator):
+def test_class_weight_is_the_weight_of_its_rows(overlapping, every_classifier):
     X, y = overlapping
-    by_class = make(estimator, class_weight={1: 5.0}).fit(X, y)
-    by_row = make(estimator).fit(X, y, sample_weight=np.where(y, 5.0, 1.0))
-    plain = make(estimator).fit(X, y)
+    by_class = make(every_classifier, class_weight={1: 5.0}).fit(X, y)
+    by_row = make(every_classifier).fit(X, y, sample_weight=np.where(y, 5.0, 1.0))
+    plain = make(every_classifier).fit(X, y)
     expected = by_row.predict_proba(X)
     np.testing.assert_array_equal(by_class.predict_proba(X), expected)
     assert expected[:, 1].mean() > plain.predict_proba(X)[:, 1].mean() + 0.02
 
 
 @ALL
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_early_stopping_returns_to_the_best_weights(estimator, dtype):
     rng = np.random.default_rng(0)
@@ -107,6 +107,7 @@ def test_same_seed_gives_the_same_model_bit_for_bit(overlapping, answers, estima
 
 
 @ALL
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
 def test_sparsify_keeps_the_predictions(overlapping, answers, estimator, optimizer):
     X, y = overlapping
@@ -121,6 +122,7 @@ def test_sparsify_keeps_the_predictions(overlapping, answers, estimator, optimiz
 
 
 @ALL
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
 def test_copy_predicts_the_same_and_can_be_trained(
     overlapping, answers, estimator, optimizer

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "compute": {"compute"},
     "graph": {"graph", "compute"},
     "plasticity": {"plasticity", "graph", "compute"},
-    "training": {"training", "plasticity", "graph", "compute"},
+    "encoding": {"encoding", "compute"},
+    "training": {"training", "encoding", "plasticity", "graph", "compute"},
 }
 
 

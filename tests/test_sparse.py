@@ -7,8 +7,7 @@ from sklearn.base import is_classifier
 
 import sknm
 from sknm.compute.rows import SparseBatch
-from sknm.plasticity import coactivation
-from sknm.training import network
+from sknm.training import net, network
 
 N_ROWS, N_FEATURES = 300, 40
 NAMES = [name for name in sknm.__all__ if isinstance(getattr(sknm, name), type)]
@@ -43,6 +42,7 @@ def agree(model, other, X, answers, tolerance=1e-8):
 
 
 @EVERY
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("density", [0.05, 0.5])
 def test_sparse_data_fit_as_dense_data_do(name, density, answers):
     X, y = draw(density)
@@ -77,6 +77,7 @@ def test_sparse_chunks_fit_as_dense_chunks_do(name, answers):
 
 
 @EVERY
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("params", [{"early_stopping": True}, {"optimizer": "lbfgs"}])
 def test_sparse_rows_are_set_aside_and_left_out_as_dense_ones(name, params, answers):
     X, y = draw()
@@ -108,7 +109,7 @@ def test_the_whole_is_never_dense(name, optimizer, monkeypatch, answers):
 
     monkeypatch.setattr(SparseBatch, "to_dense", watched)
     monkeypatch.setattr(network, "CHUNK_ELEMENTS", 1)
-    monkeypatch.setattr(coactivation, "CHUNK_ROWS", 128)
+    monkeypatch.setattr(net, "CHUNK_ROWS", 128)
     for kind in (sparse.csr_array, sparse.csr_matrix):
         checked(kind, "toarray")
         checked(kind, "todense")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from functools import cache
 
 import numpy as np
 import pytest
@@ -62,13 +63,21 @@ def use(model, X, y):
     return [*values, model.predict(X), model.input_weights_]
 
 
-@IN_SURROUNDINGS
-def test_surroundings_are_not_felt(overlapping, every_estimator, surroundings):
+@pytest.fixture(scope="module")
+def elsewhere(overlapping):
+    """Return a function that uses an estimator where nothing is set."""
     X, y = overlapping
-    X = X.astype(np.float32)
-    expected = use(make(every_estimator), X, y)
+    return cache(lambda estimator: use(make(estimator), X.astype(np.float32), y))
+
+
+@IN_SURROUNDINGS
+def test_surroundings_are_not_felt(
+    overlapping, elsewhere, every_estimator, surroundings
+):
+    X, y = overlapping
+    expected = elsewhere(every_estimator)
     with SURROUNDINGS[surroundings]():
-        found = use(make(every_estimator), X, y)
+        found = use(make(every_estimator), X.astype(np.float32), y)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -104,7 +113,8 @@ FORK = """
     y = (X[:, 0] > 0).astype(int)
 
     def make(kind):
-        return getattr(sknm, kind + "Classifier")(max_iter=1, n_jobs=N_JOBS)
+        # Of 200 nodes: enough for torch's own threads.
+        return getattr(sknm, kind + "Classifier")(200, max_iter=1, n_jobs=N_JOBS)
 
     models = {kind: make(kind).fit(X, y) for kind in KINDS}
     for kind in KINDS:

@@ -116,6 +116,7 @@ def test_true_is_no_number(overlapping, every_estimator, value):
             every_estimator(**{name: value}).fit(X, y)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("stops", [False, True])
 @pytest.mark.parametrize("rate", [1e100, 1e300])
 def test_rates_beyond_single_precision_diverge(
@@ -138,7 +139,7 @@ def test_sizes_beyond_memory_are_refused_at_once(overlapping, every_estimator):
 
 
 def test_want_of_memory_names_the_number_of_nodes(overlapping, monkeypatch):
-    def allocate(self, samples, generator):
+    def allocate(self, samples, encoder, generator):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(sknm.NeuralModuleClassifier, "_make_network", allocate)

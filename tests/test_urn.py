@@ -17,11 +17,12 @@ DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 def make(estimator=URNClassifier, **parameters):
-    """An estimator most of whose neurons die within a second."""
+    """An estimator many of whose neurons die within a moment."""
     defaults = {
         "n_nodes": 60,
         "alpha_weight": 0.2,
-        "max_iter": 40,
+        "max_iter": 20,
+        "learning_rate_init": 0.04,
         "batch_size": 50,
         "random_state": 0,
     }
@@ -34,11 +35,12 @@ def shells():
     return make_spherical_shells(600, 5, random_state=0)
 
 
-def literal_states(model, X):
+def literal_states(model, X, W=None):
     """Run the recursion with public attributes only; (n, n_steps + 1, n_neurons)."""
+    W = model.node_weights_ if W is None else W
     states = [X @ model.input_weights_]
     for _ in range(model.n_steps):
-        u = states[-1] @ model.node_weights_ + model.node_biases_
+        u = states[-1] @ W + model.node_biases_
         states.append(np.maximum(u, 0))
     return np.stack(states, axis=1), u @ model.output_weights_ + model.output_biases_
 
@@ -108,17 +110,18 @@ def test_neurons_that_are_not_active_can_be_left_out(shells):
     model = make(alpha_weight=0.2).fit(X, y)
     dead = np.setdiff1d(np.arange(67), model.active_nodes_)
     _, expected = literal_states(model, X)
-    model.node_weights_[dead] = 0
-    _, found = literal_states(model, X)
+    W = model.node_weights_
+    W[dead] = 0
+    _, found = literal_states(model, X, W)
     np.testing.assert_allclose(found, expected)
 
 
 def test_the_dead_no_longer_cost_anything(shells):
     model = make().fit(*shells)
-    network = model.net_.module_
-    assert network.n_nodes < 50
-    assert network.node_weights.shape == (network.n_nodes, network.n_nodes)
-    dead = np.setdiff1d(np.arange(67), network.plan.neurons)
+    graph = model.net_.module_.graph
+    assert graph.n_nodes < 50
+    assert graph.weights.shape == (graph.n_nodes, graph.n_nodes)
+    dead = np.setdiff1d(np.arange(67), graph.plan.neurons)
     assert not model.node_weights_[dead].any()
     assert not model.node_weights_[:, dead].any()
     assert not model.node_biases_[dead].any()
@@ -214,27 +217,27 @@ def test_sparsify_keeps_the_predictions(shells, estimator, dtype):
     X, y = shells[0].astype(dtype), shells[1]
     model = make(estimator, alpha_weight=0.2, warm_start=True).fit(X, y)
     before, active = without_classes(model, X), model.active_nodes_
-    n_edges, n_nodes = model.topology_.n_edges, model.net_.module_.n_nodes
+    n_edges, n_nodes = model.topology_.n_edges, model.net_.module_.graph.n_nodes
     assert model.sparsify() is model
     np.testing.assert_allclose(without_classes(model, X), before, atol=1e-6)
     np.testing.assert_array_equal(model.active_nodes_, active)
     assert model.topology_.n_edges <= n_edges
-    assert model.net_.module_.n_nodes <= n_nodes
+    assert model.net_.module_.graph.n_nodes <= n_nodes
     model.fit(X, y)
-    assert model.n_iter_ == 80
+    assert model.n_iter_ == 40
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
 def test_every_optimizer_goes_on_with_the_living(shells, optimizer):
     X, y = shells
     model = make(optimizer=optimizer, warm_start=True, alpha_weight=0.0).fit(X, y)
-    network = model.net_.module_
-    n = network.n_nodes
-    network.node_weights.data[:, 30:50] = 0
-    network.node_biases.data[30:50] = -1
+    graph = model.net_.module_.graph
+    n = graph.n_nodes
+    graph.weights.data[:, 30:50] = 0
+    graph.biases.data[30:50] = -1
     before = model.loss_
     model.fit(X, y)
-    assert network.n_nodes <= n - 20
+    assert graph.n_nodes <= n - 20
     assert model.loss_ < before
 
 
@@ -245,6 +248,8 @@ def test_early_stopping_returns_to_the_best_weights(shells, estimator):
     model.fit(X[:400], y[:400], X_val=X[400:], y_val=y[400:])
     scores = model.validation_scores_
     assert model.score(X[400:], y[400:]) == pytest.approx(max(scores), abs=1e-6)
+    # The last record is that of the state that is returned.
+    assert model.active_history_[-1] == len(model.active_nodes_)
     # Most probably more neurons were alive then: what follows goes on from there.
     model.fit(X[:400], y[:400], X_val=X[400:], y_val=y[400:])
     assert model.score(X[400:], y[400:]) == pytest.approx(
@@ -269,7 +274,7 @@ def test_partial_fit_lets_neurons_die(shells):
     for _ in range(120):  # of six steps each: a neuron has to be silent in two of them
         model.partial_fit(X, y, classes=[0, 1])
     assert len(model.active_history_) == 120
-    assert model.net_.module_.n_nodes < 67
+    assert model.net_.module_.graph.n_nodes < 67
     assert model.score(X, y) > 0.9
 
 

@@ -65,7 +65,7 @@ def test_rubbish_of_no_weight_does_not_stop_early(every_regressor):
     y = 2 * X[:, 0]
     is_wrong = rng.random(400) < 0.5
     rubbish = np.where(is_wrong, -20 * X[:, 0], y)
-    model = make(every_regressor, n_nodes=20, max_iter=40)
+    model = make(every_regressor, max_iter=20, learning_rate_init=0.05)
     model.fit(X, rubbish, sample_weight=np.where(is_wrong, 1e-6, 1))
     assert r2_score(y, model.predict(X)) > 0.9
 

@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 
 from sknm import DAGClassifier
-from sknm.graph.plan import Plan
+from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
-from sknm.plasticity.sparsity import SparseGraph
+from sknm.plasticity.fixed import FixedRule
+from sknm.plasticity.rule import Change, Epoch, Step
 
 
-class MagnitudeGraph(SparseGraph):
+@dataclass
+class MagnitudeRule(FixedRule):
     """Keeps the edges of largest absolute weight from some epoch on."""
 
-    def __init__(self, topology: Topology, density: float, epoch: int) -> None:
-        super().__init__(topology)
-        self._n_kept = round(density * topology.n_edges)
-        self._epochs_left = epoch
+    density: float = 1.0
+    prune_epoch: int = 1
 
-    def after_step(self, W: torch.Tensor, step_size: float, strained: bool) -> Plan:
+    @torch.no_grad()
+    def step(self, graph: EquationState, step: Step) -> None:
         """Keep pruned weights at zero, whatever their momentum."""
-        W.mul_(self.plan.mask)
-        return super().after_step(W, step_size, strained)
+        graph.weights.mul_(graph.plan.mask)
 
-    def after_epoch(self, network: Any, table: Any, is_last: bool) -> Plan:
+    @torch.no_grad()
+    def epoch(self, graph: EquationState, epoch: Epoch) -> Change:
         """Prune if it is time."""
-        self._epochs_left -= 1
-        if self._epochs_left == 0:
-            W = network.node_weights.data
-            least = W.abs().flatten().topk(self._n_kept).values[-1]
-            W.mul_(W.abs() >= least)
-            self.topology = Topology(W.cpu().numpy() != 0)
-            self.plan = Plan(self.topology, W)
-        return self.plan
+        if epoch.number == self.prune_epoch:
+            n_kept = round(self.density * graph.topology.n_edges)
+            sizes = graph.weights.abs()
+            graph.weights.mul_(sizes >= sizes.flatten().topk(n_kept).values[-1])
+            graph.rewire(Topology(graph.weights.cpu().numpy() != 0))
+        return super().epoch(graph, epoch)
 
 
 @dataclass(repr=False, eq=False)
 class MagnitudeClassifier(DAGClassifier):
     """A complete acyclic graph, pruned to `density` after half of the epochs."""
 
+    _: KW_ONLY
     density: float = 1.0
     alpha_sparsity: float = 0.0
 
-    def _make_organiser(self, generator: torch.Generator) -> MagnitudeGraph:
-        triangle = Topology.triangular(self.n_nodes)
-        return MagnitudeGraph(triangle, self.density, self.max_iter // 2)
+    def _make_rule(self) -> MagnitudeRule:
+        return MagnitudeRule(
+            restraint=super()._make_rule().restraint,
+            density=self.density,
+            prune_epoch=self.max_iter // 2,
+        )

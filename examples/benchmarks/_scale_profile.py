@@ -23,11 +23,11 @@ PARTS = [
     ("inverse and its refinement", "sknm.graph.equilibrium", "Memory", "reflection"),
     ("gradient inside modules", "sknm.graph.blocks", "ModuleWeights", "take_gradient"),
     ("gradient and prices between", "sknm.plasticity.bridges", "Bridges", "step"),
-    ("optimiser", "sknm.training.optimizers", "AdamW", "step"),
-    ("topology", "sknm.plasticity.organiser", "ModularOrganiser", "_look"),
-    ("topology", "sknm.plasticity.organiser", "ModularOrganiser", "_adopt"),
-    ("guarantee", "sknm.plasticity.organiser", "ModularOrganiser", "_guard"),
-    ("inputs, outputs, loss", "sknm.training.net", "TrainingNet", "train_step_single"),
+    ("optimiser", "sknm.compute.adam", "AdamW", "step"),
+    ("topology", "sknm.plasticity.modular", "ModularRule", "_look"),
+    ("topology", "sknm.plasticity.modular", "ModularRule", "_adopt"),
+    ("guarantee", "sknm.plasticity.modular", "ModularRule", "_guard"),
+    ("inputs, outputs, loss", "sknm.training.net", "TrainingNet", "_compute_gradients"),
     (STEP, "sknm.training.net", "TrainingNet", "train_step"),
 ]
 

@@ -77,7 +77,7 @@ def predict_contestant(
 #: What a fit's time is divided by: the steps of the optimiser with all that belongs to
 #: them, and the search for components, which happens inside of some steps.
 STEP_METHOD = ("sknm.training.net", "TrainingNet", "train_step")
-COMPONENTS_METHOD = ("sknm.plasticity.organiser", "ModularOrganiser", "_look")
+COMPONENTS_METHOD = ("sknm.plasticity.modular", "ModularRule", "_look")
 
 
 def measure_overhead(args: argparse.Namespace, recorder: repeats.Recorder) -> None:

@@ -10,26 +10,17 @@ import torch
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
-from sknm._docstrings import fill
+from sknm._docstrings import document
 from sknm.graph.draw import draw_edges, restraint
 from sknm.graph.topology import Topology
 from sknm.parameters import (
-    ACYCLIC_PARAMETERS,
-    CLASSIFIER_PARAMETERS,
-    SHARED_ATTRIBUTES,
-    TOPOLOGY_ATTRIBUTE,
-    ClassifierParameters,
     Number,
-    SharedParameters,
 )
-from sknm.plasticity.sparsity import SparseGraph
+from sknm.plasticity.sparsity import SparseRule
 from sknm.solved import SolvedGraph
-from sknm.targets import GraphClassifier, GraphRegressor
+from sknm.supervised import GraphClassifier, GraphRegressor
 
 PARAMETERS = """
-n_nodes : int, default=400
-    Number of nodes.
-
 sparsity : {"uniform", "adaptive"}, default="uniform"
     What an edge costs: the same for all, or more the more edges lead to its target
     (in proportion to the logarithm of their number).
@@ -44,53 +35,47 @@ REFERENCES = """
    from a Topological Perspective", ECCV 2020.
 """
 
-document = fill(
-    parameters=PARAMETERS,
-    shared=ACYCLIC_PARAMETERS,
-    classifier=CLASSIFIER_PARAMETERS,
-    topology=TOPOLOGY_ATTRIBUTE,
-    shared_attributes=SHARED_ATTRIBUTES,
-    references=REFERENCES,
-)
-
 
 @dataclass(repr=False, eq=False)
-class DAGParameters:
-    """Constructor of sparse acyclic graphs, beyond what all share."""
+class DAG(SolvedGraph):
+    """The graph of both estimators: complete at first, then made sparse."""
 
     _: KW_ONLY
     sparsity: str = "uniform"
     alpha_sparsity: float = 0.1
 
-    _own_constraints: ClassVar[dict[str, list[Any]]] = {
+    _constraints: ClassVar[dict[str, list[Any]]] = {
         "sparsity": [StrOptions({"uniform", "adaptive"})],
         "alpha_sparsity": [Number(Real, 0, None, closed="left")],
     }
 
-
-class DAGMixin(SolvedGraph):
-    """The graph of both estimators: complete at first, then made sparse."""
+    _doc_parts: ClassVar[dict[str, str]] = {
+        "parameters": PARAMETERS,
+        "references": REFERENCES,
+    }
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         triangle = Topology.triangular(self.n_nodes)
         share = restraint(self.n_nodes, self.activation)
         return draw_edges(triangle, generator, share)
 
-    def _make_organiser(self, generator: torch.Generator) -> SparseGraph:
-        triangle = Topology.triangular(self.n_nodes)
-        return SparseGraph(triangle)
+    def _first_topology(self, generator: torch.Generator) -> Topology:
+        return Topology.triangular(self.n_nodes)
 
     def _what_ends_edges(self) -> str | None:
         return f"alpha_sparsity={self.alpha_sparsity}" if self.n_nodes > 1 else None
 
-    def _set_rule(self, organiser: SparseGraph) -> None:
-        organiser.sparsity, organiser.alpha = self.sparsity, self.alpha_sparsity
-        organiser.restraint = restraint(self.n_nodes, self.activation)
+    def _make_rule(self) -> SparseRule:
+        return SparseRule(
+            restraint=restraint(self.n_nodes, self.activation),
+            sparsity=self.sparsity,
+            alpha=self.alpha_sparsity,
+        )
 
 
 @document
 @dataclass(repr=False, eq=False)
-class DAGClassifier(DAGMixin, GraphClassifier, DAGParameters):
+class DAGClassifier(DAG, GraphClassifier):
     """Classifier whose nodes form a complete acyclic graph that is made sparse.
 
     Every node receives the features and the values of earlier nodes, and the outputs
@@ -103,18 +88,9 @@ class DAGClassifier(DAGMixin, GraphClassifier, DAGParameters):
     ----------
     {parameters}
 
-    {shared}
-
-    {classifier}
-
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-
-    {topology}
-
-    {shared_attributes}
+    {attributes}
 
     See Also
     --------
@@ -147,16 +123,10 @@ class DAGClassifier(DAGMixin, GraphClassifier, DAGParameters):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **ClassifierParameters._classifier_constraints,
-        **DAGParameters._own_constraints,
-    }
-
 
 @document
 @dataclass(repr=False, eq=False)
-class DAGRegressor(DAGMixin, GraphRegressor, DAGParameters):
+class DAGRegressor(DAG, GraphRegressor):
     """Regressor whose nodes form a complete acyclic graph that is made sparse.
 
     Every node receives the features and the values of earlier nodes, and the
@@ -171,13 +141,9 @@ class DAGRegressor(DAGMixin, GraphRegressor, DAGParameters):
     ----------
     {parameters}
 
-    {shared}
-
     Attributes
     ----------
-    {topology}
-
-    {shared_attributes}
+    {attributes}
 
     See Also
     --------
@@ -207,8 +173,3 @@ class DAGRegressor(DAGMixin, GraphRegressor, DAGParameters):
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **DAGParameters._own_constraints,
-    }

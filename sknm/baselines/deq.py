@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from sknm._docstrings import fill
+from sknm._docstrings import document
 from sknm.graph.draw import draw_weights
-from sknm.parameters import (
-    CLASSIFIER_PARAMETERS,
-    CYCLIC_PARAMETERS,
-    SHARED_ATTRIBUTES,
-    SHARED_PARAMETERS,
-    TOPOLOGY_ATTRIBUTE,
-    ClassifierParameters,
-    SharedParameters,
-)
-from sknm.solved import CyclicGraph, CyclicParameters
-from sknm.targets import GraphClassifier, GraphRegressor
-
-PARAMETERS = """
-n_nodes : int, default=400
-    Number of nodes.
-"""
+from sknm.solved import CyclicGraph
+from sknm.supervised import GraphClassifier, GraphRegressor
 
 REFERENCES = """
 .. [1] S. Bai, J. Z. Kolter and V. Koltun, "Deep Equilibrium Models", NeurIPS 2019.
@@ -34,19 +20,11 @@ REFERENCES = """
    NeurIPS 2020.
 """
 
-document = fill(
-    parameters=PARAMETERS,
-    cyclic=CYCLIC_PARAMETERS,
-    shared=SHARED_PARAMETERS,
-    classifier=CLASSIFIER_PARAMETERS,
-    topology=TOPOLOGY_ATTRIBUTE,
-    shared_attributes=SHARED_ATTRIBUTES,
-    references=REFERENCES,
-)
 
-
-class DEQMixin(CyclicGraph):
+class DEQ(CyclicGraph):
     """The graph of both estimators: all edges, none of them priced or left out."""
+
+    _doc_parts: ClassVar[dict[str, str]] = {"references": REFERENCES}
 
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         return draw_weights([self.n_nodes], 0.0, 1.0, generator)
@@ -54,7 +32,7 @@ class DEQMixin(CyclicGraph):
 
 @document
 @dataclass(repr=False, eq=False)
-class DEQClassifier(DEQMixin, GraphClassifier, CyclicParameters):
+class DEQClassifier(DEQ, GraphClassifier):
     """Classifier with a deep equilibrium: one complete graph with cycles.
 
     The values ``z`` of all nodes solve ``z = σ(zW + xU + b)`` as in
@@ -69,20 +47,9 @@ class DEQClassifier(DEQMixin, GraphClassifier, CyclicParameters):
     ----------
     {parameters}
 
-    {cyclic}
-
-    {shared}
-
-    {classifier}
-
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-
-    {topology}
-
-    {shared_attributes}
+    {attributes}
 
     See Also
     --------
@@ -116,16 +83,10 @@ class DEQClassifier(DEQMixin, GraphClassifier, CyclicParameters):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **ClassifierParameters._classifier_constraints,
-        **CyclicParameters._cyclic_constraints,
-    }
-
 
 @document
 @dataclass(repr=False, eq=False)
-class DEQRegressor(DEQMixin, GraphRegressor, CyclicParameters):
+class DEQRegressor(DEQ, GraphRegressor):
     """Regressor with a deep equilibrium: one complete graph with cycles.
 
     The values ``z`` of all nodes solve ``z = σ(zW + xU + b)`` as in
@@ -141,15 +102,9 @@ class DEQRegressor(DEQMixin, GraphRegressor, CyclicParameters):
     ----------
     {parameters}
 
-    {cyclic}
-
-    {shared}
-
     Attributes
     ----------
-    {topology}
-
-    {shared_attributes}
+    {attributes}
 
     See Also
     --------
@@ -180,8 +135,3 @@ class DEQRegressor(DEQMixin, GraphRegressor, CyclicParameters):
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **CyclicParameters._cyclic_constraints,
-    }

@@ -11,23 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sknm._docstrings import fill
+from sknm._docstrings import document
 from sknm.checks import Samples
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.draw import draw_edges, restraint
 from sknm.graph.topology import Topology
 from sknm.parameters import (
-    ACYCLIC_PARAMETERS,
-    CLASSIFIER_PARAMETERS,
     MOST_NODES,
-    SHARED_ATTRIBUTES,
-    TOPOLOGY_ATTRIBUTE,
-    ClassifierParameters,
-    SharedParameters,
 )
-from sknm.plasticity.fixed import FixedGraph
+from sknm.plasticity.fixed import FixedRule
 from sknm.solved import SolvedGraph
-from sknm.targets import GraphClassifier, GraphRegressor
+from sknm.supervised import GraphClassifier, GraphRegressor
 
 PARAMETERS = """
 n_nodes : int, default=400
@@ -36,14 +30,6 @@ n_nodes : int, default=400
 hidden_layer_sizes : array-like of int, default=None
     Number of nodes of each hidden layer; overrides `n_nodes`.
 """
-
-document = fill(
-    parameters=PARAMETERS,
-    shared=ACYCLIC_PARAMETERS,
-    classifier=CLASSIFIER_PARAMETERS,
-    topology=TOPOLOGY_ATTRIBUTE,
-    shared_attributes=SHARED_ATTRIBUTES,
-)
 
 
 FULL_STEP_EDGES = {1: 100, 2: 16}
@@ -57,22 +43,21 @@ def _is_size(value: Any) -> bool:
 
 
 @dataclass(repr=False, eq=False)
-class FeedForwardParameters:
-    """Constructor of layered networks, beyond what all share."""
+class FeedForward(SolvedGraph):
+    """The graph of layered networks: each layer is wholly joined to the next."""
 
     _: KW_ONLY
     hidden_layer_sizes: Sequence[int] | None = None
 
-    _own_constraints: ClassVar[dict[str, list[Any]]] = {
+    _constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", None],
     }
 
-
-class FeedForwardMixin(SolvedGraph):
-    """The graph of layered networks: each layer is wholly joined to the next."""
+    _doc_parts: ClassVar[dict[str, str]] = {"parameters": PARAMETERS}
 
     def _validate_params(self) -> None:
-        if isinstance(self.n_nodes, (tuple, list, np.ndarray)):  # as in MLPClassifier
+        given: Any = self.n_nodes
+        if isinstance(given, (tuple, list, np.ndarray)):  # as in MLPClassifier
             raise ValueError(
                 f"n_nodes={self.n_nodes!r} must be a number of nodes; give sizes of "
                 f"layers by name, hidden_layer_sizes={self.n_nodes!r}."
@@ -110,7 +95,7 @@ class FeedForwardMixin(SolvedGraph):
         return self._layer_sizes()[-1]
 
     def _check_size(self, samples: Samples) -> None:
-        if self.net_.organiser.topology != self._graph():
+        if self.topology_ != self._graph():
             raise ValueError(
                 f"hidden_layer_sizes={self.hidden_layer_sizes} (n_nodes="
                 f"{self.n_nodes}) are not the layers of the fitted network, which is "
@@ -123,13 +108,12 @@ class FeedForwardMixin(SolvedGraph):
     def _draw_node_weights(self, generator: torch.Generator) -> Tensor:
         return draw_edges(self._graph(), generator, self._restraint())
 
-    def _make_organiser(self, generator: torch.Generator) -> FixedGraph:
-        return FixedGraph(self._graph())
+    def _first_topology(self, generator: torch.Generator) -> Topology:
+        return self._graph()
 
-    def _set_rule(self, organiser: FixedGraph) -> None:
+    def _make_rule(self) -> FixedRule:
         degree = ACTIVATIONS[self.activation].degree
-        organiser.full_step_edges = FULL_STEP_EDGES[degree]
-        organiser.restraint = self._restraint()
+        return FixedRule(FULL_STEP_EDGES[degree], self._restraint())
 
     def _restraint(self) -> float:
         # Every path passes through all layers.
@@ -138,7 +122,7 @@ class FeedForwardMixin(SolvedGraph):
 
 @document
 @dataclass(repr=False, eq=False)
-class FeedForwardClassifier(FeedForwardMixin, GraphClassifier, FeedForwardParameters):
+class FeedForwardClassifier(FeedForward, GraphClassifier):
     """Classifier with layers: a multilayer perceptron in the loop of all estimators.
 
     It is solved and trained by the same code, with the same recipe and options, as
@@ -151,18 +135,9 @@ class FeedForwardClassifier(FeedForwardMixin, GraphClassifier, FeedForwardParame
     ----------
     {parameters}
 
-    {shared}
-
-    {classifier}
-
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-
-    {topology}
-
-    {shared_attributes}
+    {attributes}
 
     See Also
     --------
@@ -191,16 +166,10 @@ class FeedForwardClassifier(FeedForwardMixin, GraphClassifier, FeedForwardParame
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **ClassifierParameters._classifier_constraints,
-        **FeedForwardParameters._own_constraints,
-    }
-
 
 @document
 @dataclass(repr=False, eq=False)
-class FeedForwardRegressor(FeedForwardMixin, GraphRegressor, FeedForwardParameters):
+class FeedForwardRegressor(FeedForward, GraphRegressor):
     """Regressor with layers: a multilayer perceptron in the loop of all estimators.
 
     It is solved and trained by the same code, with the same recipe and options, as
@@ -214,13 +183,9 @@ class FeedForwardRegressor(FeedForwardMixin, GraphRegressor, FeedForwardParamete
     ----------
     {parameters}
 
-    {shared}
-
     Attributes
     ----------
-    {topology}
-
-    {shared_attributes}
+    {attributes}
 
     See Also
     --------
@@ -245,8 +210,3 @@ class FeedForwardRegressor(FeedForwardMixin, GraphRegressor, FeedForwardParamete
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **FeedForwardParameters._own_constraints,
-    }

@@ -6,31 +6,26 @@ from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
-from sknm._docstrings import fill
-from sknm.attempt import attempt
+from sknm._docstrings import document
+from sknm.base import GraphEstimator
 from sknm.checks import Samples
-from sknm.compute.arrays import to_numpy
 from sknm.compute.devices import choose_device
+from sknm.encoding.encoder import Encoder
+from sknm.fitted import shown
+from sknm.graph.draw import draw_biases, draw_inputs, draw_outputs
+from sknm.graph.programme import ProgrammeState
 from sknm.graph.proxqp import import_proxsuite
 from sknm.graph.qp import SOLVERS
 from sknm.parameters import (
-    ACYCLIC_PARAMETERS,
-    CLASSIFIER_PARAMETERS,
     MOST_NODES,
-    SHARED_ATTRIBUTES,
-    ClassifierParameters,
     Number,
-    SharedParameters,
 )
-from sknm.plasticity.fixed import NoPlasticity
-from sknm.targets import GraphClassifier, GraphRegressor
-from sknm.training.network import Weights
+from sknm.plasticity.fixed import NoRule
+from sknm.supervised import GraphClassifier, GraphRegressor
 from sknm.training.quadratic import QuadraticNetwork
 
 FULL_STEP_NODES = 50
@@ -47,6 +42,10 @@ solver : {"admm", "proxqp"}, default="admm"
     How the programmes are solved: "admm" splits all of a batch with one factor and
     finishes them by active sets; "proxqp" is the solver of proxsuite, one programme
     after another, which has to be installed (``pip install 'sknm[optnet]'``).
+
+activation : {"relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", \
+"identity", "squared_relu"}, default="relu"
+    Activation function σ of the objective's linear term.
 """
 
 ATTRIBUTES = """
@@ -55,6 +54,9 @@ constraint_weights_ : ndarray of shape (n_nodes, n_constraints)
 
 constraint_bounds_ : ndarray of shape (n_constraints,)
     ``h``.
+
+node_weights_ : ndarray of shape (n_nodes, n_nodes)
+    ``W = I - Q``, symmetric.
 """
 
 NOTES = """
@@ -79,42 +81,28 @@ REFERENCES = """
    Neural Networks", ICML 2017.
 """
 
-document = fill(
-    parameters=PARAMETERS,
-    shared=ACYCLIC_PARAMETERS.replace(
-        "Activation function of the nodes.",
-        "Activation function σ of the objective's linear term.",
-    ),
-    classifier=CLASSIFIER_PARAMETERS,
-    attributes=ATTRIBUTES,
-    shared_attributes=SHARED_ATTRIBUTES.replace(
-        "``W``: ``W[i, j]`` is the edge from node i to node j; 0 where there is none.",
-        "``W = I - Q``, symmetric.",
-    ),
-    notes=NOTES,
-    references=REFERENCES,
-)
-
 
 @dataclass(repr=False, eq=False)
-class OptNetParameters:
-    """Constructor of both estimators, beyond what all share."""
+class OptNet(GraphEstimator):
+    """The network of both estimators: inputs, a quadratic programme, outputs."""
 
+    n_nodes: int = 100
     _: KW_ONLY
     n_constraints: int | None = None
     solver: str = "admm"
 
-    _own_constraints: ClassVar[dict[str, list[Any]]] = {
+    _constraints: ClassVar[dict[str, list[Any]]] = {
         "n_constraints": [Number(Integral, 1, MOST_NODES, closed="both"), None],
         "solver": [StrOptions(set(SOLVERS))],
     }
 
+    _doc_parts: ClassVar[dict[str, str]] = {
+        "parameters": PARAMETERS,
+        "attributes": ATTRIBUTES,
+        "notes": NOTES,
+        "references": REFERENCES,
+    }
 
-@dataclass(repr=False, eq=False)
-class OptNetMixin:
-    """The network of both estimators: inputs, a quadratic programme, outputs."""
-
-    n_nodes: int = 100
     _remedy: ClassVar[str] = "Scale the features, or use fewer constraints."
 
     def _check_parameters(self) -> None:
@@ -126,89 +114,42 @@ class OptNetMixin:
                 "of OptNet need; use device='cpu' or 'cuda'."
             )
 
-    def node_values(self, X: Any, *, return_stats: bool = False) -> Any:
-        """Solve the programme of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-        return_stats : bool, default=False
-            Whether to say how well the values were found, too.
-
-        Returns
-        -------
-        z : ndarray of shape (n_samples, n_nodes)
-            ``argmin ½ zQzᵀ - σ(xU + b)zᵀ`` subject to ``zK <= h``.
-        stats : dict
-            Only with `return_stats`: "iterations", "residual" (the largest violation
-            of the KKT conditions) and "unconverged" (share of the rows).
-        """
-        return self._node_values(X, return_stats)
-
-    @available_if(lambda self: hasattr(self, "net_"))
-    def sparsify(self) -> Any:
-        """Drop what only training needs: the optimiser's state. There are no edges.
-
-        The predictions stay the same.
-
-        Returns
-        -------
-        object
-            The estimator itself.
-        """
-        with attempt(self, goes_on=True, is_copy=True) as work:
-            work.net_.initialize_optimizer()
-        return self
-
-    # What base asks for.
+    constraint_weights_ = shown("constraint_weights")
+    constraint_bounds_ = shown("constraint_bounds")
 
     def _make_network(
-        self, samples: Samples, generator: torch.Generator
+        self, samples: Samples, encoder: Encoder, generator: torch.Generator
     ) -> QuadraticNetwork:
-        d, n, c = samples.X.n_features, self.n_nodes, self._n_outputs()
-        return QuadraticNetwork(
-            Weights.draw(self._draw_factor, (d, n), (n, c), 0.5, generator),
-            -_near_identity(n, self._n_constraints(), 0.3, generator),
-            generator,
-        )
+        n = self.n_nodes
+        U = draw_inputs(encoder.n_outputs, n, 0.5, generator)
+        L = _near_identity(n, n, 0.1, generator)
+        b = draw_biases(n, generator)
+        V = draw_outputs(n, self._target_.n_outputs, generator)
+        K = -_near_identity(n, self._n_constraints(), 0.3, generator)
+        graph = ProgrammeState(L, b, K)
+        return QuadraticNetwork(encoder, graph, U.double(), V.double(), generator)
 
     def _n_constraints(self) -> int:
         return self.n_constraints or self.n_nodes
 
-    def _draw_factor(self, generator: torch.Generator) -> Tensor:
-        return _near_identity(self.n_nodes, self.n_nodes, 0.1, generator)
-
-    def _make_organiser(self, generator: torch.Generator) -> NoPlasticity:
-        return NoPlasticity(min(1.0, FULL_STEP_NODES / self.n_nodes))
+    def _make_rule(self) -> NoRule:
+        return NoRule(min(1.0, FULL_STEP_NODES / self.n_nodes))
 
     def _set_options(
-        self, network: QuadraticNetwork, samples: Samples, batch_size: int
+        self, network: QuadraticNetwork, samples: Samples, is_noisy: bool
     ) -> None:
-        super()._set_options(network, samples, batch_size)
         network.solver = self.solver
 
     def _check_size(self, samples: Samples) -> None:
         super()._check_size(samples)
         wanted = self._n_constraints()
-        fitted = self.net_.module_.constraint_weights.shape[1]
+        fitted = len(self.constraint_bounds_)
         if wanted != fitted:
             raise ValueError(
                 f"n_constraints={wanted}, but the fitted network has {fitted} "
                 "constraints and is to go on; set warm_start=False and call fit to "
                 "start anew."
             )
-
-    def _read_weights(self, network: QuadraticNetwork) -> None:
-        programme = network.prepare()
-        self.input_weights_ = to_numpy(network.input_weights)
-        self.node_weights_ = -to_numpy(programme.Q)
-        self.node_weights_[np.diag_indices(network.n_nodes)] += 1
-        self.node_biases_ = to_numpy(network.node_biases)
-        self.output_weights_ = to_numpy(network.output_weights)
-        self.output_biases_ = to_numpy(network.output_biases)
-        self.constraint_weights_ = to_numpy(network.constraint_weights)
-        self.constraint_bounds_ = to_numpy(programme.h)
 
 
 def _near_identity(
@@ -224,7 +165,7 @@ def _near_identity(
 
 @document
 @dataclass(repr=False, eq=False)
-class OptNetClassifier(OptNetMixin, GraphClassifier, OptNetParameters):
+class OptNetClassifier(OptNet, GraphClassifier):
     """Classifier whose hidden layer is a quadratic programme.
 
     The values ``z`` of all nodes minimise ``½ zQzᵀ - σ(xU + b)zᵀ`` subject to
@@ -237,18 +178,9 @@ class OptNetClassifier(OptNetMixin, GraphClassifier, OptNetParameters):
     ----------
     {parameters}
 
-    {shared}
-
-    {classifier}
-
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-
     {attributes}
-
-    {shared_attributes}
 
     See Also
     --------
@@ -279,16 +211,10 @@ class OptNetClassifier(OptNetMixin, GraphClassifier, OptNetParameters):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **ClassifierParameters._classifier_constraints,
-        **OptNetParameters._own_constraints,
-    }
-
 
 @document
 @dataclass(repr=False, eq=False)
-class OptNetRegressor(OptNetMixin, GraphRegressor, OptNetParameters):
+class OptNetRegressor(OptNet, GraphRegressor):
     """Regressor whose hidden layer is a quadratic programme.
 
     The values ``z`` of all nodes minimise ``½ zQzᵀ - σ(xU + b)zᵀ`` subject to
@@ -302,13 +228,9 @@ class OptNetRegressor(OptNetMixin, GraphRegressor, OptNetParameters):
     ----------
     {parameters}
 
-    {shared}
-
     Attributes
     ----------
     {attributes}
-
-    {shared_attributes}
 
     See Also
     --------
@@ -336,8 +258,3 @@ class OptNetRegressor(OptNetMixin, GraphRegressor, OptNetParameters):
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SharedParameters._parameter_constraints,
-        **OptNetParameters._own_constraints,
-    }

@@ -70,8 +70,12 @@ class SparseBatch:
         SparseBatch or Tensor
             The same rows.
         """
-        parts = self.starts, self.columns, self.values.to(dtype)
-        moved = SparseBatch(*(part.to(device) for part in parts), self.n_features)
+        moved = SparseBatch(
+            self.starts.to(device),
+            self.columns.to(device),
+            self.values.to(device, dtype),
+            self.n_features,
+        )
         return moved if device.type == "cpu" else moved.to_dense()
 
     def times(self, U: Tensor) -> Tensor:

@@ -154,6 +154,70 @@ def restraint(n_levels: int, activation: str, full_levels: int = FULL_LEVELS) ->
     return min(1.0, full_levels / n_levels)
 
 
+def draw_inputs(
+    n_inputs: int, n_inlets: int, gain: float, generator: torch.Generator
+) -> Tensor:
+    """Weights of inputs.
+
+    Parameters
+    ----------
+    n_inputs, n_inlets : int
+        Number of inputs, and of the nodes that they enter.
+    gain : float
+        Standard deviation of what enters a node from standardised inputs.
+    generator : torch.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Tensor of shape (n_inputs, n_inlets)
+        Normal.
+    """
+    return _normal(n_inputs, n_inlets, generator) * (gain / n_inputs**0.5)
+
+
+def draw_outputs(n_outlets: int, n_outputs: int, generator: torch.Generator) -> Tensor:
+    """Weights of outputs.
+
+    Parameters
+    ----------
+    n_outlets, n_outputs : int
+        Number of nodes that are read, and of outputs.
+    generator : torch.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Tensor of shape (n_outlets, n_outputs)
+        Normal, with a variance of one over the number of nodes.
+    """
+    return _normal(n_outlets, n_outputs, generator) / n_outlets**0.5
+
+
+def draw_biases(n_nodes: int, generator: torch.Generator) -> Tensor:
+    """Biases of nodes.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes.
+    generator : torch.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Tensor of shape (n_nodes,)
+        Uniform in (-0.1, 0.1).
+    """
+    biases = torch.empty(n_nodes, dtype=torch.float32)
+    return biases.uniform_(-0.1, 0.1, generator=generator)
+
+
+def _normal(n_rows: int, n_columns: int, generator: torch.Generator) -> Tensor:
+    shape = n_rows, n_columns
+    return torch.randn(shape, generator=generator, dtype=torch.float32)
+
+
 def _uniform(
     shape: tuple[int, int], bound: float, generator: torch.Generator
 ) -> Tensor:

@@ -79,6 +79,36 @@ class Flow:
 
 
 @dataclass
+class Trace:
+    """What a training step finds on its way, for the rule that follows it.
+
+    Attributes
+    ----------
+    flow : Flow or None
+        What the gradient of any weight follows from; there after the way back.
+    is_strained : bool
+        Whether a solve came to its iteration limit.
+    activity : Tensor of shape (n_nodes,) or None
+        How active each node was, summed over the rows.
+    row_activity : Tensor of shape (n_samples,) or None
+        The same, summed over the nodes; has a gradient.
+    n_passes : int
+        How often activity was added up: some optimisers ask for the loss several times.
+    """
+
+    flow: Flow | None = None
+    is_strained: bool = False
+    activity: Tensor | None = None
+    row_activity: Tensor | None = None
+    n_passes: int = 0
+
+    def add_activity(self, activity: Tensor) -> None:
+        """Add the activity of one more pass."""
+        self.activity = activity if self.activity is None else self.activity + activity
+        self.n_passes += 1
+
+
+@dataclass
 class Memory:
     """What one solve of a training run leaves for the next.
 
@@ -91,21 +121,14 @@ class Memory:
         The last reflection of each batch, and its age in solves.
     iterations : dict of (tuple, bool) to int
         Iterations that the last forward (False) and adjoint (True) solve needed.
-    is_strained : bool
-        Whether the last solve came to its iteration limit.
-    flow : Flow or None
-        What the last solve and its adjoint found.
     """
 
     reflections: dict[tuple, tuple[Tensor, int]] = field(default_factory=dict)
     iterations: dict[tuple[tuple, bool], int] = field(default_factory=dict)
-    is_strained: bool = False
-    flow: Flow | None = None
     _plan: Plan | None = field(default=None, repr=False, compare=False)
 
     def attend(self, plan: Plan) -> None:
-        """Begin a solve; forget the batches of former plans that `plan` lacks."""
-        self.is_strained = False
+        """Begin a solve: forget the batches of former plans that `plan` lacks."""
         if plan is self._plan:
             return
         self._plan = plan
@@ -207,39 +230,9 @@ class _Equilibrium(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (W,) = ctx.saved_tensors
-        forward: Passage = ctx.passage
-        adjoint = forward.turn_round()
-        delta = adjoint.run(grad.t(), W.t()).t()
-        if not ctx.needs_input_grad[1]:
-            return delta, None, None, None
-        return delta, weight_gradient(forward, adjoint, ctx.gradient), None, None
-
-
-def weight_gradient(forward: Passage, adjoint: Passage, gradient: Gradient) -> Tensor:
-    """Compute ``dW = zᵀ δ`` (NM eq. 3), for the weights that `gradient` names.
-
-    Parameters
-    ----------
-    forward, adjoint : Passage
-        Both ways, done.
-    gradient : {"edges", "all"}
-        As :func:`solve` has it.
-
-    Returns
-    -------
-    Tensor of shape (n_nodes, n_nodes)
-        Zero on the diagonal.
-    """
-    plan, z, delta = forward.plan, forward.found.value, adjoint.found.value
-    if gradient == "all":
-        return (z @ delta.t()).fill_diagonal_(0)
-    if not plan.is_modular:
-        return _gradient_by_stage(plan, plan.arrange(z), plan.arrange(delta))
-    dW = z.new_zeros(len(z), len(z))
-    for part, values in forward.values:
-        pairs = values @ adjoint.value_of(part).mT
-        part.write_pairs(pairs * part.edges, dW)
-    return dW
+        gradient = ctx.gradient if ctx.needs_input_grad[1] else None
+        delta, dW = ctx.passage.back(grad.t(), W, gradient)
+        return delta.t(), dW, None, None
 
 
 def _gradient_by_stage(plan: Plan, z: Tensor, delta: Tensor) -> Tensor:
@@ -274,6 +267,8 @@ class Passage:
     ----------
     found : Solution
         What :meth:`run` found.
+    is_strained : bool
+        Whether it, or the way back, came to the iteration limit.
     """
 
     def __init__(
@@ -292,6 +287,7 @@ class Passage:
         self.memory = memory
         self.is_adjoint = False
         self.found: Solution
+        self.is_strained = False
         # Of each part of the cyclic components: its values.
         self._values: dict[tuple, tuple[Components, Tensor]] = {}
         # Pre-activations of nodes on no cycle (then their slopes), and of each part.
@@ -310,14 +306,43 @@ class Passage:
         back._tied = self._tied
         return back
 
-    @property
-    def values(self) -> list[tuple[Components, Tensor]]:
-        """Values of each part of the cyclic components, (n_blocks, size, n_samples)."""
-        return list(self._values.values())
+    def back(
+        self, g: Tensor, W: Tensor, gradient: Gradient | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Go the way back, after :meth:`run`.
 
-    def value_of(self, part: Components) -> Tensor:
-        """Values of one part."""
-        return self._values[part.key][1]
+        Parameters
+        ----------
+        g : Tensor of shape (n_nodes, n_samples)
+            Gradient of the node values.
+        W : Tensor of shape (n_nodes, n_nodes)
+            Weights of the way forward.
+        gradient : {"edges", "all"} or None
+            For which weights a gradient is wanted.
+
+        Returns
+        -------
+        delta : Tensor of shape (n_nodes, n_samples)
+            Gradient of what enters the nodes.
+        dW : Tensor of shape (n_nodes, n_nodes) or None
+            ``zᵀ δ`` (NM eq. 3), zero on the diagonal.
+        """
+        adjoint = self.turn_round()
+        delta = adjoint.run(g, W.t())
+        self.is_strained |= adjoint.is_strained
+        if gradient is None:
+            return delta, None
+        z = self.found.value
+        if gradient == "all":
+            return delta, (z @ delta.t()).fill_diagonal_(0)
+        if not self.plan.is_modular:
+            arranged = self.plan.arrange(z), self.plan.arrange(delta)
+            return delta, _gradient_by_stage(self.plan, *arranged)
+        dW = z.new_zeros(len(z), len(z))
+        for key, (part, values) in self._values.items():
+            pairs = values @ adjoint._values[key][1].mT
+            part.write_pairs(pairs * part.edges, dW)
+        return delta, dW
 
     def run(self, x: Tensor, W: Tensor) -> Tensor:
         """Solve for `x` (n_nodes, n_samples); the adjoint pass gets `W` transposed."""
@@ -329,8 +354,7 @@ class Passage:
         else:
             solution = self._solve_part(whole, x, W)
             self.found = replace(solution, value=solution.value.reshape(x.shape))
-        if self.memory is not None:
-            self.memory.is_strained |= self.found.n_iter >= self.options.max_iter
+        self.is_strained = self.found.n_iter >= self.options.max_iter
         return self.found.value
 
     def _run_stages(self, x: Tensor, W: Tensor) -> Solution:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from sknm.compute.settings import own_settings
@@ -32,6 +33,33 @@ SPARSE_STAGE_NODES = 16
 LEAST_LINKED, MOST_LINKS = 512, 4
 """Nodes from which on, and edges per node up to which, edges between components are
 multiplied one by one: as blocks, they would take time that grows with the square."""
+
+
+def block_masks(topology: Topology, nodes: np.ndarray) -> np.ndarray:
+    """Find the edges inside each of several sets of nodes.
+
+    Parameters
+    ----------
+    topology : Topology
+        The graph.
+    nodes : ndarray of shape (n_blocks, block_size)
+        Sets of nodes without common members, padded with -1.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_blocks, block_size, block_size)
+        Whether the edge between two nodes of a set exists.
+    """
+    blocks, slots = np.nonzero(nodes >= 0)
+    place = np.full((topology.n_nodes, 2), -1)
+    place[nodes[blocks, slots]] = np.column_stack([blocks, slots])
+    source, target = topology.edges.nonzero()
+    block = place[source, 0]
+    inside = (block >= 0) & (block == place[target, 0])
+    source, target = source[inside], target[inside]
+    masks = np.zeros((*nodes.shape, nodes.shape[1]), dtype=bool)
+    masks[block[inside], place[source, 1], place[target, 1]] = True
+    return masks
 
 
 class Components(Blocks):
@@ -64,7 +92,7 @@ class Components(Blocks):
         self._places = slice(start, int(self._ends[-1]))
         self._parts: dict[int, list[Components]] = {}
         self.key: tuple = (nodes.shape, nodes.tobytes())
-        self.edges = _to(topology.block_masks(nodes), like).to(like.dtype)
+        self.edges = _to(block_masks(topology, nodes), like).to(like.dtype)
 
     def parts(self, n_samples: int) -> list[Components]:
         """Take the blocks apart so that what a part needs stays in a core's cache."""
@@ -168,10 +196,12 @@ class PlannedStage:
             place += int((nodes >= 0).sum())
         self.sources = self.targets = slice(0, 0)
 
-    def connect(self, topology: Topology, place_of: np.ndarray) -> None:
+    def connect(
+        self, edges: sparse.csr_array, edges_T: sparse.csr_array, place_of: np.ndarray
+    ) -> None:
         """Find `sources` and `targets`, where each node has its place."""
-        sources = place_of[np.unique(topology.edges_T[self.nodes].indices)]
-        targets = place_of[np.unique(topology.edges[self.nodes].indices)]
+        sources = place_of[np.unique(edges_T[self.nodes].indices)]
+        targets = place_of[np.unique(edges[self.nodes].indices)]
         self.sources = _span(sources[sources < self.places.start])
         self.targets = _span(targets[targets >= self.places.stop])
 
@@ -215,8 +245,9 @@ class Plan:
         place_of = np.empty_like(order)
         place_of[order] = np.arange(len(order))
         if len(self.stages) > 1:
+            edges_T = topology.edges.T.tocsr()
             for stage in self.stages:
-                stage.connect(topology, place_of)
+                stage.connect(topology.edges, edges_T, place_of)
         in_order = bool((np.diff(order) > 0).all())
         self.order = None if in_order else _to(order, like)
         self._place_of = None if in_order else _to(place_of, like)

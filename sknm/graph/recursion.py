@@ -23,7 +23,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sknm.compute.parallel import Workers, cut
-from sknm.compute.settings import own_settings
 from sknm.graph.activations import Activation
 from sknm.graph.depth import reaches_outputs
 
@@ -277,18 +276,13 @@ class Recursion:
     needed: Sequence[Neurons]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what to pickle: arrays instead of tensors."""
-        needed = [n.cpu().numpy() if isinstance(n, Tensor) else n for n in self.needed]
-        return vars(self) | {"needed": needed}
+        """Return all but what follows from the edges."""
+        return vars(self) | {"needed": ()}
 
-    @own_settings()
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up a pickled state, on the CPU."""
-        needed = [
-            n if isinstance(n, slice) else torch.tensor(n, device="cpu")
-            for n in state["needed"]
-        ]
-        vars(self).update(state | {"needed": needed})
+        """Take up a pickled state, in which every neuron is needed."""
+        vars(self).update(state)
+        vars(self).update(needed=self.unsettled().needed)
 
     @classmethod
     def whole(
@@ -304,6 +298,10 @@ class Recursion:
         needed = [slice(0, self.n_inputs), *[hidden] * (self.n_steps - 1)]
         neurons = self.neurons[nodes]
         return replace(self, neurons=neurons, hidden=hidden, needed=needed)
+
+    def unsettled(self) -> Recursion:
+        """Compute all hidden neurons at each step, as training does."""
+        return self.keep(np.arange(len(self.neurons)), self.hidden)
 
     def settled(self, mask: np.ndarray, device: torch.device) -> Recursion:
         """Compute only what outputs are reached from over the edges that exist."""

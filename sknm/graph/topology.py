@@ -246,26 +246,26 @@ class Topology:
     __hash__ = None  # type: ignore[assignment]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the edges, from which all else follows."""
-        return {
-            "n_nodes": self.n_nodes,
-            "loops": self.has_loops,
-            "targets": self.edges.indices,
-            "ends": self.edges.indptr,
-        }
+        """Return the edges, from which all else follows, in the shorter of two ways."""
+        size = {"n_nodes": self.n_nodes, "loops": self.has_loops}
+        if 32 * self.n_edges > self.n_nodes**2:
+            return size | {"bits": np.packbits(self.to_dense())}
+        kind = np.int32 if self.n_edges < 2**31 else np.int64
+        targets, ends = self.edges.indices, self.edges.indptr
+        return size | {"targets": targets.astype(kind), "ends": ends.astype(kind)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the graph of pickled edges."""
-        # Copied, since joblib may have mapped them to a file that is read only.
-        targets, ends = np.array(state["targets"]), np.array(state["ends"])
-        edges = (np.ones(len(targets), dtype=bool), targets, ends)
-        shape = state["n_nodes"], state["n_nodes"]
-        Topology.__init__(self, sparse.csr_array(edges, shape=shape), state["loops"])
-
-    @cached_property
-    def edges_T(self) -> sparse.csr_array:
-        """The edges turned round: row j holds the sources of node j."""
-        return self.edges.T.tocsr()
+        n = state["n_nodes"]
+        mask: Any
+        if "bits" in state:
+            mask = np.unpackbits(state["bits"], count=n * n).reshape(n, n).astype(bool)
+        else:
+            # Copied, since joblib may have mapped them to a file that is read only.
+            targets, ends = np.array(state["targets"]), np.array(state["ends"])
+            edges = (np.ones(len(targets), dtype=bool), targets, ends)
+            mask = sparse.csr_array(edges, shape=(n, n))
+        Topology.__init__(self, mask, state["loops"])
 
     def to_dense(self) -> np.ndarray:
         """Return the edges as an array.
@@ -276,38 +276,6 @@ class Topology:
             True at ``[i, j]`` where the edge from node i to node j exists.
         """
         return self.edges.toarray() if self._mask is None else self._mask.copy()
-
-    def block_masks(self, nodes: np.ndarray) -> np.ndarray:
-        """Return the edges inside each of several sets of nodes.
-
-        Parameters
-        ----------
-        nodes : ndarray of shape (n_blocks, block_size)
-            Sets of nodes without common members, padded with -1.
-
-        Returns
-        -------
-        ndarray of bool of shape (n_blocks, block_size, block_size)
-            Whether the edge between two nodes of a set exists.
-        """
-        if self._mask is not None:
-            inside = nodes >= 0
-            pairs = self._mask[nodes[:, :, None], nodes[:, None, :]]
-            return pairs & inside[:, :, None] & inside[:, None, :]
-        blocks, slots = np.nonzero(nodes >= 0)
-        place = np.full((self.n_nodes, 2), -1)
-        place[nodes[blocks, slots]] = np.column_stack([blocks, slots])
-        source, target = self._ends
-        block = place[source, 0]
-        inside = (block >= 0) & (block == place[target, 0])
-        source, target = source[inside], target[inside]
-        masks = np.zeros((*nodes.shape, nodes.shape[1]), dtype=bool)
-        masks[block[inside], place[source, 1], place[target, 1]] = True
-        return masks
-
-    @cached_property
-    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.edges.nonzero()
 
     def labels(self, connection: str = "weak") -> np.ndarray:
         """Component of each node, of weak or of strong components.

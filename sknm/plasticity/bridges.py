@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sknm.compute.adam import AdamW
 from sknm.graph.blocks import panel_above, panel_rows
 from sknm.graph.equilibrium import Flow
 from sknm.plasticity.modules import ModulePenalty
@@ -30,11 +30,6 @@ class Bridges:
     no momentum may carry them over the threshold in the meantime. And Adam's steps are
     at most about the step size, so that a price is worth a known number of steps.
 
-    Parameters
-    ----------
-    make_optimizer : callable
-        Makes an Adam optimiser of a list of tensors.
-
     Attributes
     ----------
     above : ndarray of int
@@ -42,21 +37,19 @@ class Bridges:
         some inside modules among them.
     """
 
-    def __init__(self, make_optimizer: Callable[[list[Tensor]], Any]) -> None:
+    def __init__(self) -> None:
         self._tau: float
         self._penalty: ModulePenalty
-        self._make_optimizer = make_optimizer
-        self._optimizer: Any = None
+        self._optimizer: AdamW | None = None
         self._sizes: Tensor
         self._equal_size: float | None = None
         self.above: np.ndarray
-        self._flow: Flow | None = None
 
     def start(self, W: Tensor, tau: float, penalty: ModulePenalty) -> None:
         """Begin to train those of `W`, given the threshold and what they cost."""
         self._tau, self._penalty = tau, penalty
         if self._optimizer is None:
-            self._optimizer = self._make_optimizer([W])
+            self._optimizer = AdamW([W])
         # After a pickle, say, the weights are other ones.
         self._optimizer.param_groups[0]["params"] = [W]
         self.above = np.arange(0)
@@ -67,21 +60,15 @@ class Bridges:
         is_equal = len(sizes) > 0 and sizes.min() == sizes.max()
         self._equal_size = float(sizes[0]) if is_equal else None
 
-    def take(self, flow: Flow) -> None:
-        """Keep what their gradient follows from."""
-        self._flow = flow
-
-    def step(self, W: Tensor, step_size: float) -> None:
-        """Move and price them, if there is a gradient; spoils the weights inside."""
-        if self._flow is None:
-            return
+    def step(self, W: Tensor, flow: Flow, step_size: float) -> None:
+        """Move and price them; spoils the weights inside modules."""
+        assert self._optimizer is not None, "start comes first"
         self._optimizer.param_groups[0]["lr"] = step_size
         n_rows, above = panel_rows(W), []
-        for rows in self._optimizer.step_by_rows(self._flow.gradient, n_rows):
+        for rows in self._optimizer.step_by_rows(flow.gradient, n_rows):
             self._penalty.apply(W[rows], self._prices(rows), step_size)
             above.append(panel_above(W, rows, self._tau))
         self.above = np.concatenate(above)
-        self._flow = None
 
     def _prices(self, rows: slice) -> Tensor | float:
         """Size of the module that each edge from some nodes would make."""
@@ -94,9 +81,19 @@ class Bridges:
         ends = tuple(torch.as_tensor(e, device=W.device) for e in (source, target))
         W[ends] = W[ends].clamp(-self._tau, self._tau)
 
+    def at_rest(self) -> Bridges:
+        """Make the same without what only steps that follow at once would need."""
+        other = Bridges()
+        other._optimizer = self._optimizer and self._optimizer.compressed()
+        return other
+
     def __getstate__(self) -> dict[str, Any]:
         """Return what to pickle: not what a start makes anew."""
-        return {k: v for k, v in vars(self).items() if k != "_sizes"} | {"_flow": None}
+        return {"_optimizer": self._optimizer}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state."""
+        vars(self).update(vars(Bridges()) | state)
 
 
 def update_interval(n_nodes: int, mean_size: float) -> int:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sknm.compute.settings import own_settings
 from sknm.graph.plan import Plan
+from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
-from sknm.plasticity.fixed import FixedGraph
-
-CHUNK_ROWS = 2048
-"""Rows whose node values are held at a time."""
+from sknm.plasticity.fixed import FixedRule
+from sknm.plasticity.rule import Change, Epoch
 
 
 class Coactivation:
@@ -31,7 +31,6 @@ class Coactivation:
 
     def __init__(self, n_nodes: int) -> None:
         self._together = np.zeros((n_nodes, n_nodes))
-        self._alone = np.zeros(n_nodes)
         self._total = 0.0
         self._decimals = 12
 
@@ -51,7 +50,6 @@ class Coactivation:
         counted = active if weights is None else active * weights.double()[:, None]
         # Whole numbers of this size are exact in single precision.
         self._together += (counted.T @ active).double().cpu().numpy()
-        self._alone += counted.sum(0, dtype=torch.float64).cpu().numpy()
         self._total += len(z) if weights is None else float(weights.double().sum())
 
     @property
@@ -62,12 +60,31 @@ class Coactivation:
     @property
     def inactive(self) -> np.ndarray:
         """Share of the rows on which neither of two nodes is active: NCIM."""
-        either = self._alone[:, None] + self._alone - self._together
+        alone = self._together.diagonal()
+        either = alone[:, None] + alone - self._together
         return self._shares(self._total - either)
 
     def _shares(self, counts: np.ndarray) -> np.ndarray:
         # Rounded, so that weighting rows gives what repeating them does.
         return np.round(counts / max(self._total, 1e-300), self._decimals)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return a triangle, as whole numbers of the least size if they are whole."""
+        counts = self._together[np.triu_indices(len(self._together))]
+        kind = np.min_scalar_type(int(counts.max(initial=0)))
+        is_whole = (counts == counts.astype(kind)).all()
+        return vars(self) | {
+            "_together": counts.astype(kind) if is_whole else counts,
+            "_n_nodes": len(self._together),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state."""
+        n = state.pop("_n_nodes")
+        counts = np.zeros((n, n))
+        counts[np.triu_indices(n)] = state["_together"]
+        counts += np.triu(counts, 1).T
+        vars(self).update(state | {"_together": counts})
 
 
 def free_evolve(
@@ -102,149 +119,122 @@ def free_evolve(
     return (graph | augment) & ~prune
 
 
-class EvolvingGraph(FixedGraph):
+@dataclass
+class EvolvingRule(FixedRule):
     """Alternates training and FreeEvolve (FN algorithm 1).
 
     The weights of pruned edges are kept, and edges that come back have them again.
-
-    Parameters
-    ----------
-    topology : Topology
-        Edges to start from, from earlier to later nodes only.
 
     Attributes
     ----------
     epsilon : float
         Threshold of the evolution.
     interval : int or None
-        Epochs between evolutions; None leaves it to :meth:`evolve`'s caller.
+        Epochs between evolutions; None evolves after the last epoch of a training, and
+        asks for another round of it until nothing changes.
     max_evolutions : int
         Most of them after :meth:`start`.
     """
 
-    epsilon: float
-    interval: int | None
-    max_evolutions: int
+    epsilon: float = 0.25
+    interval: int | None = None
+    max_evolutions: int = 10
 
-    def __init__(self, topology: Topology) -> None:
-        super().__init__(topology)
-        self._n_epochs = self._n_before = 0
+    def __post_init__(self) -> None:
+        """Set what is kept beside the parameters."""
+        self._n_before = 0
+        self._known: Plan | None = None  # since which weights are kept
         self._kept: Tensor | None = None
-        # The plan at the start and after each evolution, and what was kept then.
-        self._past: list[tuple[Plan, Tensor]] = []
 
-    def set_rule(self, epsilon: float, interval: int | None, most: int) -> None:
-        """Change threshold, interval and number of the evolutions to come."""
-        self.epsilon, self.interval, self.max_evolutions = epsilon, interval, most
+    @torch.no_grad()
+    def start(self, graph: EquationState) -> None:
+        """Begin to train; lower triangle and diagonal become zero."""
+        self.end(graph)
+        if graph.plan.is_sparse:
+            graph.rewire(graph.topology)
+        graph.weights.triu_(1)
+        self._keep(graph)
+        self._n_before = len(graph.log)
+        self.train_edges(graph)
 
-    def start(self, W: Tensor) -> Plan:
-        """Begin to train `W`; lower triangle and diagonal become zero."""
-        W.triu_(1)
-        if self._kept is None:
-            self._kept = W.clone()
-        self._n_before = len(self.history)
-        self.plan = Plan(self.topology, W)
-        self._past = [(self.plan, self._kept)]
-        return self.plan
+    def epoch(self, graph: EquationState, epoch: Epoch) -> Change:
+        """Evolve if it is time; not at the end, unless edges are trained thereafter."""
+        goes_on = False
+        if self._is_due(epoch) and not self.is_exhausted(graph):
+            assert epoch.node_values is not None, "co-activation is of node values"
+            seen = observe(graph.n_nodes, epoch.node_values)
+            goes_on = self.evolve(graph, seen) and epoch.is_last
+        return Change(goes_on=goes_on, summary=f"{graph.topology.n_edges} edges")
 
-    def after_epoch(self, network: Any, table: Any, is_last: bool) -> Plan:
-        """Evolve if it is time; not after the last epoch: edges have to be trained."""
-        self._n_epochs += 1
-        is_due = self.interval is not None and self._n_epochs % self.interval == 0
-        if is_due and not is_last and not self.is_exhausted:
-            seen = self.observe(network, table)
-            self.evolve(network.node_weights.data, seen.active, seen.inactive)
-        return self.plan
+    @torch.no_grad()
+    def end(self, graph: EquationState) -> None:
+        """Put back the weights of pruned edges, which the optimiser may have moved."""
+        if self._kept is not None and self._known is graph.plan:
+            W, kept = graph.weights.data, self._kept.to(graph.device)
+            torch.where(graph.plan.mask > 0, W, kept, out=W)
 
-    def resume(self, plan: Plan) -> None:
-        """Go back to a plan that was in use before, and forget what came after."""
-        super().resume(plan)
-        for k, (past, kept) in enumerate(self._past):
-            if past is plan:
-                self._kept = kept
-                del self._past[k + 1 :], self.history[self._n_before + k :]
-
-    def forget(self) -> None:
-        """Drop the weights of absent edges."""
-        self._kept, self._past = None, []
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what to pickle: an array instead of the tensor, and no past."""
-        kept = None if self._kept is None else self._kept.cpu().numpy()
-        return vars(self) | {"_kept": kept, "_past": []}
-
-    @own_settings()
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up a pickled state, on the CPU."""
-        kept = state["_kept"]
-        if kept is not None:
-            kept = torch.tensor(kept, device="cpu")
-        vars(self).update(state | {"_kept": kept})
-
-    @property
-    def is_exhausted(self) -> bool:
+    def is_exhausted(self, graph: EquationState) -> bool:
         """Whether there have been as many evolutions as there may be."""
-        return len(self.history) - self._n_before >= self.max_evolutions
+        return len(graph.log) - self._n_before >= self.max_evolutions
 
-    def observe(self, network: Any, table: Any) -> Coactivation:
-        """Count co-activations over all rows.
-
-        Parameters
-        ----------
-        network : GraphNetwork
-            The network.
-        table : Table
-            Training data.
-
-        Returns
-        -------
-        Coactivation
-            Of the network as it is.
-        """
-        was_training = network.training
-        network.eval()
-        found = Coactivation(network.n_nodes)
-        with torch.inference_mode():
-            for start in range(0, len(table), CHUNK_ROWS):
-                chunk = table.take(slice(start, start + CHUNK_ROWS))
-                found.add(network.solve(chunk.X).value, chunk.weights)
-        network.train(was_training)
-        return found
-
-    def evolve(self, W: Tensor, active: np.ndarray, inactive: np.ndarray) -> bool:
+    def evolve(self, graph: EquationState, seen: Coactivation) -> bool:
         """Change the graph, and take up the weights of edges that come back.
 
         Parameters
         ----------
-        W : Tensor of shape (n_nodes, n_nodes)
-            Weights, changed in place.
-        active, inactive : ndarray of shape (n_nodes, n_nodes)
-            NCAM and NCIM.
+        graph : EquationState
+            The graph.
+        seen : Coactivation
+            Of its nodes.
 
         Returns
         -------
         bool
             Whether an edge was pruned or added.
         """
-        self.finish(W)
-        before = self.topology.to_dense()
-        after = free_evolve(before, active, inactive, self.epsilon)
-        self.history.append(
+        self.end(graph)
+        before = graph.topology.to_dense()
+        after = free_evolve(before, seen.active, seen.inactive, self.epsilon)
+        graph.log.append(
             {
                 "pruned": int((before & ~after).sum()),
                 "added": int((after & ~before).sum()),
                 "left": int(after.sum()),
             }
         )
-        self.topology = Topology(after)
-        self.plan = Plan(self.topology, W)
-        assert self._kept is not None, "finish has set it"
-        self._past.append((self.plan, self._kept))
+        graph.rewire(Topology(after))
+        self._keep(graph)
+        self.train_edges(graph)
         return bool((before != after).any())
 
-    def finish(self, W: Tensor) -> Plan:
-        """Put back the weights of pruned edges, which the optimiser may have moved."""
-        if self._kept is not None:  # else they are as they were
-            torch.where(self.plan.mask > 0, W, self._kept.to(W.device), out=W)
-        self._kept = W.clone()
-        return self.plan
+    def _keep(self, graph: EquationState) -> None:
+        """Keep the weights, those of absent edges among them."""
+        self._known, self._kept = graph.plan, graph.weights.detach().clone()
+
+    def _is_due(self, epoch: Epoch) -> bool:
+        if self.interval is None:
+            return epoch.is_last
+        return epoch.number % self.interval == 0 and not epoch.is_last
+
+
+def observe(
+    n_nodes: int, node_values: Callable[[], Iterator[tuple[Tensor, Tensor | None]]]
+) -> Coactivation:
+    """Count co-activations over all rows.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes.
+    node_values : callable
+        As an epoch offers it.
+
+    Returns
+    -------
+    Coactivation
+        Of the network as it is.
+    """
+    found = Coactivation(n_nodes)
+    for z, weights in node_values():
+        found.add(z, weights)
+    return found

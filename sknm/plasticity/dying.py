@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sknm.graph.depth import active_neurons, reaches_outputs
-from sknm.graph.equilibrium import Gradient
+from sknm.compute.arrays import to_numpy
+from sknm.compute.groups import step_share
+from sknm.compute.settings import own_settings
+from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.recursion import Recursion
-from sknm.plasticity.locality import Locality
+from sknm.graph.recursion_state import RecursionState
+from sknm.plasticity.locality import move_neurons
 from sknm.plasticity.modules import soft_threshold_
+from sknm.plasticity.rule import Change, Epoch, Remade, Step
 
 FULL_STEP_EDGES = 100
 """Most edges into a neuron with which weights get the optimiser's whole step."""
@@ -24,136 +29,113 @@ MOVE_INTERVAL = 20
 """Steps between two looks at where the neurons are."""
 
 
-class DyingNeurons:
+@dataclass
+class DyingRule(Remade):
     """L1 penalty on all edges, and an end to neurons that are silent or not heard.
 
     A neuron dies when it was zero on all rows of at least an epoch, or when no path
     leads from it to the outputs in the steps that are left. The dead are taken out of
     the matrix, so that they no longer cost anything.
 
-    Parameters
-    ----------
-    plan : Recursion
-        What is computed at first.
-    locality : Locality or None
-        What edges cost by their length.
-
     Attributes
     ----------
-    alpha_weight : float
+    alpha_weight : float, default=0.0
         Price of an edge, in steps of the optimiser: ``c_W``.
-    alpha_locality : float
-        Price of an edge per unit of its length, ``c_L``.
-    history : list of int
-        Number of active neurons after each epoch.
+    alpha_locality : float, default=0.0
+        Price of an edge per unit of its length, ``c_L``, where neurons have positions.
+    activation : str, default="relu"
+        The activation of the neurons.
     """
 
-    alpha_weight: float
-    alpha_locality: float
+    alpha_weight: float = 0.0
+    alpha_locality: float = 0.0
+    activation: str = "relu"
 
-    def __init__(self, plan: Recursion, locality: Locality | None = None) -> None:
-        self.plan = plan
-        self.locality = locality
-        self.history: list[int] = []
-        self._fan_in = len(plan.neurons)
-        self._survivors: Tensor | None = None
-        self._step = 0
+    def __post_init__(self) -> None:
+        """Set what is kept beside the parameters."""
+        self._step = self._n_observed = 0
+        self._known: Recursion | None = None  # during which activity was observed
+        self._activity: Tensor | None = None
         self._lengths: Tensor | None = None
 
-    def start(self, W: Tensor) -> Recursion:
-        """Begin to train, or go on."""
+    def start(self, graph: RecursionState) -> None:
+        """Have all neurons that are alive trained."""
         self._step, self._lengths = 0, None
-        return self.plan
+        if self._activity is None or len(self._activity) != graph.n_nodes:
+            self._forget_activity(graph)
+        else:
+            self._activity = self._activity.to(graph.device)
+        graph.adopt(graph.plan.unsettled())
+        graph.train_on("all", step_share(FULL_STEP_EDGES, graph.plan.n_neurons))
 
-    def gradient(self) -> Gradient:
-        """For which weights the next step needs a gradient."""
-        return "all"
-
-    def step_scale(self) -> float:
-        """Share of the learning rate that the node weights get."""
-        return min(1.0, (FULL_STEP_EDGES / self._fan_in) ** 0.5)
-
-    def before_step(self, network: Any) -> None:
-        """Change the gradient of the network's node weights."""
-
-    def after_step(self, W: Tensor, step_size: float, strained: bool) -> Recursion:
+    @torch.no_grad()
+    def step(self, graph: RecursionState, step: Step) -> None:
         """Shrink the weights by what their edges cost."""
+        W = graph.weights.data
         price: Tensor | float = self.alpha_weight
-        if self.locality is not None:
-            if self._lengths is None or self._step % MOVE_INTERVAL == 0:
-                self._lengths = self.locality.move(W, self.plan.neurons)
-            price = price + self.alpha_locality * self._lengths
-        soft_threshold_(W, step_size * price)
+        if graph.positions is not None:
+            price = price + self.alpha_locality * self._current_lengths(graph)
+        soft_threshold_(W, step.size * price)
+        if step.activity is not None and self._activity is not None:
+            self._activity[graph.plan.hidden] += step.activity
+            self._n_observed += step.n_passes
+            self._known = graph.plan
         self._step += 1
-        return self.plan
 
-    def after_epoch(self, network: Any, table: Any, is_last: bool) -> Recursion:
-        """Find the dead, whom :meth:`survivors` then leaves out."""
-        self._survivors = None
-        W, b = network.node_weights.data, network.node_biases.data
-        if network.n_observed >= LEAST_STEPS:
-            self._bury(W, b, (network.activity == 0).cpu().numpy())
-            network.forget_activity()
-        nodes = slice(None) if self._survivors is None else self._survivors
-        active = self._active(W[nodes][:, nodes], network.sigma.value(b[nodes]))
-        self.history.append(int(active.sum()))
-        return self.plan
+    @torch.no_grad()
+    def epoch(self, graph: RecursionState, epoch: Epoch) -> Change:
+        """Bury the dead."""
+        survivors = None
+        is_known = self._known is graph.plan and self._n_observed >= LEAST_STEPS
+        if is_known and self._activity is not None:
+            survivors = self._bury(graph, self._activity.cpu().numpy() == 0)
+            self._forget_activity(graph)
+        n_active = int(graph.active(ACTIVATIONS[self.activation]).sum())
+        return Change(survivors, n_active, summary=f"{n_active} active neurons")
 
-    def survivors(self) -> Tensor | None:
-        """Return the neurons that the last epoch left, None for all of them."""
-        return self._survivors
+    def end(self, graph: RecursionState) -> None:
+        """Compute only what outputs are reached from."""
+        graph.settle()
 
-    def resume(self, plan: Recursion) -> None:
-        """Go back to a plan that was in use before."""
-        self.plan, self._lengths = plan, None
-
-    def forget(self) -> None:
-        """Drop what the next start makes anew."""
-        self._lengths = self._survivors = None
-
-    def finish(self, W: Tensor) -> Recursion:
-        """Compute only what outputs are reached from, as at the end of training."""
-        return self.plan.settled((W != 0).cpu().numpy(), W.device)
-
-    def progress(self) -> str:
-        """Say in a few words how the graph looks."""
-        return f"{self.history[-1]} active neurons" if self.history else ""
-
-    def leave_out_inactive(self, network: Any) -> Tensor:
-        """Leave features, outputs and active neurons in the plan; return which."""
-        W, b = network.node_weights.data, network.node_biases.data
-        kept = self._active(W, network.sigma.value(b))
-        kept[: self.plan.n_inputs] = kept[len(b) - self.plan.n_outputs :] = True
-        return self._keep(kept, self.plan.hidden, W.device)
-
+    @own_settings()
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state to pickle, without tensors of the device."""
-        return vars(self) | {"_lengths": None, "_survivors": None}
+        """Return what to pickle: what has been observed, too."""
+        seen = None if self._activity is None else to_numpy(self._activity)
+        observed = {"_n_observed": self._n_observed, "_activity": seen}
+        return super().__getstate__() | observed
 
-    def _active(self, W: Tensor, constants: Tensor) -> np.ndarray:
-        plan = self.plan
-        mask, always = (W != 0).cpu().numpy(), (constants != 0).cpu().numpy()
-        counts = plan.n_inputs, plan.n_outputs, plan.n_steps
-        return active_neurons(mask, always, *counts)
+    @own_settings()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled state, on the CPU."""
+        super().__setstate__(state)
+        if self._activity is not None:
+            self._activity = torch.tensor(self._activity, device="cpu")
 
-    def _keep(self, kept: np.ndarray, hidden: slice, device: torch.device) -> Tensor:
-        nodes = np.flatnonzero(kept)
-        stop = hidden.stop - (len(kept) - len(nodes))
-        self.plan = self.plan.keep(nodes, slice(hidden.start, stop))
-        self._lengths = None
-        return torch.as_tensor(nodes, device=device)
+    def _current_lengths(self, graph: RecursionState) -> Tensor:
+        assert graph.positions is not None, "lengths are of what is somewhere"
+        if self._lengths is None or self._step % MOVE_INTERVAL == 0:
+            plan = graph.plan
+            self._lengths = move_neurons(
+                graph.positions, graph.weights.data, plan.neurons, plan.n_inputs
+            )
+        return self._lengths
 
-    def _bury(self, W: Tensor, b: Tensor, silent: np.ndarray) -> None:
-        """Take the dead out of the plan; `W` and `b` are changed in place."""
-        plan, n = self.plan, len(b)
+    def _forget_activity(self, graph: RecursionState) -> None:
+        self._activity = torch.zeros_like(graph.biases.data)
+        self._n_observed = 0
+
+    def _bury(self, graph: RecursionState, silent: np.ndarray) -> Tensor | None:
+        """Take the dead out of the graph; return who is left, if any died."""
+        plan, n = graph.plan, graph.n_nodes
+        W, b = graph.weights.data, graph.biases.data
         first_output = n - plan.n_outputs
         dead = np.zeros(n, dtype=bool)
         dead[plan.hidden] = silent[plan.hidden]
-        mask = (W != 0).cpu().numpy()
+        mask = graph.mask
         # What enters an output counts in the last step, what leaves an input in step 1.
         mask[:, :first_output][:, dead[:first_output]] = False
         mask[plan.n_inputs :][dead[plan.n_inputs :]] = False
-        reaching = reaches_outputs(mask, plan.n_outputs, plan.n_steps)
+        reaching = graph.reaching(mask)
         dead |= ~reaching[1 : plan.n_steps].any(axis=0)
         # Inputs and outputs stay, but may be dead between the first step and the last.
         start, stop = plan.hidden.start, plan.hidden.stop
@@ -164,5 +146,7 @@ class DyingNeurons:
             stop = first_output
             W[stop:] = 0
         dead[: plan.n_inputs] = dead[first_output:] = False
-        nodes = self._keep(~dead, slice(start, stop), W.device)
-        self._survivors = nodes if dead.any() else None
+        self._lengths = None
+        kept = np.flatnonzero(~dead)
+        survivors = graph.keep(kept, slice(start, stop - int(dead.sum())))
+        return survivors if dead.any() else None

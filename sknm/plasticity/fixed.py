@@ -1,133 +1,84 @@
-"""A topology that stays as it is: layers, or whatever edges a graph is given."""
+"""Graphs that stay as they are: layers, or whatever edges there are."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-from torch import Tensor
+import torch
 
-from sknm.graph.equilibrium import Gradient
-from sknm.graph.plan import Plan
-from sknm.graph.topology import Topology
+from sknm.compute.groups import step_share
+from sknm.graph.state import EquationState, GraphState
+from sknm.plasticity.rule import Change, Epoch, Remade, Step
 
 FULL_STEP_EDGES = 16
-"""Most edges into a node with which weights get the optimiser's whole step. A step of
-Adam moves all weights by about the same amount, so that what it adds to a node's input
-grows with their number: with more edges they get steps in inverse proportion to its
-square root. Layers bear larger steps than graphs with long paths."""
+"""Most edges into a node with which weights get the optimiser's whole step. Layers bear
+larger steps than graphs with long paths."""
 
 
-class NoPlasticity:
-    """Leaves the weights to the optimiser: there is no topology to change.
-
-    It shows what training asks of the rules that change one.
-
-    Parameters
-    ----------
-    scale : float, default=1.0
-        Share of the learning rate that the node weights get.
+@dataclass
+class NoRule(Remade):
+    """Leaves all weights to the optimiser: there is no topology to change.
 
     Attributes
     ----------
-    plan : Any
-        How the network computes with the edges that exist, if it has to be told.
-    history : list of dict
-        What happened to the edges; empty if nothing does.
+    step_scale : float, default=1.0
+        Share of the learning rate that the node weights get.
     """
 
-    plan: Any = None
+    step_scale: float = 1.0
 
-    def __init__(self, scale: float = 1.0) -> None:
-        self._scale = scale
-        self.history: list[dict[str, Any]] = []
+    def start(self, graph: GraphState) -> None:
+        """Have all weights trained."""
+        graph.train_on("all", self.step_scale)
 
-    def start(self, W: Tensor) -> Any:
-        """Begin to train `W`, which may be changed in place; return the plan."""
-        return self.plan
+    def step(self, graph: GraphState, step: Step) -> None:
+        """Change nothing."""
 
-    def gradient(self) -> Gradient:
-        """For which weights the next step needs a gradient."""
-        return "edges"
+    def epoch(self, graph: GraphState, epoch: Epoch) -> Change:
+        """Change nothing."""
+        return Change()
 
-    def step_scale(self) -> float:
-        """Share of the learning rate that the node weights get."""
-        return self._scale
-
-    def before_step(self, network: Any) -> None:
-        """Change the gradient of the network's node weights."""
-
-    def after_step(self, W: Tensor, step_size: float, strained: bool) -> Any:
-        """Change the weights in place, and return how to solve with them."""
-        return self.plan
-
-    def after_epoch(self, network: Any, table: Any, is_last: bool) -> Any:
-        """Change the edges, given the network and the data; return how to solve."""
-        return self.plan
-
-    def survivors(self) -> Tensor | None:
-        """Return the nodes that the last epoch left, None for all of them."""
-        return None
-
-    def resume(self, plan: Any) -> None:
-        """Go back to a plan that was in use before."""
-        self.plan = plan
-
-    def forget(self) -> None:
-        """Drop what only further training on absent edges would need."""
-
-    def finish(self, W: Tensor) -> Any:
-        """Bring the weights into the state in which a fit leaves them."""
-        return self.plan
-
-    def progress(self) -> str:
-        """Say in a few words how the graph looks."""
-        return ""
+    def end(self, graph: GraphState) -> None:
+        """Change nothing."""
 
 
-class FixedGraph(NoPlasticity):
+@dataclass
+class FixedRule(Remade):
     """Trains the weights of the edges that exist, and leaves the edges alone.
 
     Rules that change the edges of an acyclic graph are derived from it.
 
-    Parameters
+    Attributes
     ----------
-    topology : Topology
-        The edges.
     full_step_edges : int, default=FULL_STEP_EDGES
         Most edges into a node with which weights get the optimiser's whole step.
     restraint : float, default=1.0
         Share of its steps that is left to the weights of long chains of squares.
     """
 
-    plan: Plan
+    full_step_edges: int = FULL_STEP_EDGES
+    restraint: float = 1.0
 
-    def __init__(
-        self,
-        topology: Topology,
-        full_step_edges: int = FULL_STEP_EDGES,
-        restraint: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.topology = topology
-        self.full_step_edges = full_step_edges
-        self.restraint = restraint
+    @torch.no_grad()
+    def start(self, graph: EquationState) -> None:
+        """Cut the weights of absent edges."""
+        if graph.plan.is_sparse:
+            graph.rewire(graph.topology)
+        graph.weights.mul_(graph.plan.mask)
+        self.train_edges(graph)
 
-    def start(self, W: Tensor) -> Plan:
-        """Begin to train `W`, in which absent edges become zero."""
-        self.plan = Plan(self.topology, W)
-        W.mul_(self.plan.mask)
-        return self.plan
+    def step(self, graph: EquationState, step: Step) -> None:
+        """Change nothing."""
 
-    def step_scale(self) -> float:
-        """Share of the learning rate that the node weights get."""
-        fan_in = self.topology.in_degrees.max(initial=1)
-        share = min(1.0, (self.full_step_edges / fan_in) ** 0.5)
-        return float(share * self.restraint)
+    def epoch(self, graph: EquationState, epoch: Epoch) -> Change:
+        """Change nothing."""
+        return Change(summary=f"{graph.topology.n_edges} edges")
 
-    def resume(self, plan: Plan) -> None:
-        """Go back to a plan that was in use before."""
-        self.plan, self.topology = plan, plan.topology
+    def end(self, graph: EquationState) -> None:
+        """Change nothing."""
 
-    def progress(self) -> str:
-        """Say in a few words how the graph looks."""
-        return f"{self.topology.n_edges} edges"
+    def train_edges(self, graph: EquationState) -> None:
+        """Have the weights of the edges trained, in steps that nodes can bear."""
+        fan_in = int(graph.topology.in_degrees.max(initial=1))
+        share = step_share(self.full_step_edges, fan_in) * self.restraint
+        graph.train_on("edges", share)

@@ -58,7 +58,7 @@ class ModulePenalty:
         return self.kind == "bridge"
 
     def prices(self, topology: Topology, connection: str = "weak") -> np.ndarray:
-        """Price of each edge, exists it or not.
+        """Price of each edge, exists it or not; of bridges, `sizes` tells.
 
         Parameters
         ----------
@@ -74,12 +74,7 @@ class ModulePenalty:
         """
         if self.kind in ("l1", "l2"):
             return np.ones((1, 1))
-        sizes = self.sizes(topology, connection)
-        if self.kind == "nm":
-            return sizes[None, :]
-        labels = topology.labels(connection)
-        joined = sizes[:, None] + sizes
-        return np.where(labels[:, None] == labels, 0, joined)
+        return self.sizes(topology, connection)[None, :]
 
     def sizes(self, topology: Topology, connection: str = "weak") -> np.ndarray:
         """Size of the module of each node.

@@ -2,76 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from sknm.graph.plan import Plan
+from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
-from sknm.plasticity.fixed import FixedGraph
+from sknm.plasticity.fixed import FixedRule
 from sknm.plasticity.modules import soft_threshold_
+from sknm.plasticity.rule import Step
 
 DEGREE_INTERVAL = 20
 """Steps between two looks at how many edges lead to each node."""
 
 
-class SparseGraph(FixedGraph):
+@dataclass
+class SparseRule(FixedRule):
     """L1 penalty on the edges, as a proximal step after each of the optimiser's.
 
-    Edges that vanish are still trained and can come back.
-
-    Parameters
-    ----------
-    topology : Topology
-        The edges that may exist.
+    All edges from earlier to later nodes are trained, and those that have vanished can
+    come back.
 
     Attributes
     ----------
-    sparsity : {"uniform", "adaptive"}
+    sparsity : {"uniform", "adaptive"}, default="uniform"
         Whether all edges have price 1, or edges to nodes with many a higher one.
-    alpha : float
+    alpha : float, default=0.0
         Strength, in steps of the optimiser.
     """
 
-    sparsity: str
-    alpha: float
+    sparsity: str = "uniform"
+    alpha: float = 0.0
 
-    def __init__(self, topology: Topology) -> None:
-        super().__init__(topology)
-        self._possible = topology
+    def __post_init__(self) -> None:
+        """Set what is kept beside the parameters."""
         self._step = 0
         self._prices: Tensor | None = None
+        self._all: Topology | None = None
 
-    def start(self, W: Tensor) -> Plan:
-        """Begin to train `W`, in which impossible edges become zero."""
+    def start(self, graph: EquationState) -> None:
+        """Begin to train all edges that are possible."""
         self._step, self._prices = 0, None
-        self.topology = self._possible
-        return super().start(W)
+        if self._all is None or self._all.n_nodes != graph.n_nodes:
+            self._all = _completed(graph.topology)
+        if graph.topology is not self._all:
+            graph.rewire(self._all)
+        super().start(graph)
 
-    def after_step(self, W: Tensor, step_size: float, strained: bool) -> Plan:
+    @torch.no_grad()
+    def step(self, graph: EquationState, step: Step) -> None:
         """Shrink the weights by what their edges cost."""
         if self.alpha > 0:
-            amount = step_size * self.alpha
+            W, amount = graph.weights.data, step.size * self.alpha
             if self.sparsity == "uniform":
                 soft_threshold_(W, amount)
             else:
                 soft_threshold_(W, self._current_prices(W) * amount)
         self._step += 1
-        return self.plan
 
-    def finish(self, W: Tensor) -> Plan:
+    def end(self, graph: EquationState) -> None:
         """Leave out the edges that have vanished."""
-        return Plan(Topology(W.cpu().numpy() != 0), W)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what to pickle: not what a start makes anew."""
-        return vars(self) | {"_prices": None}
+        graph.rewire(Topology(graph.weights.detach().cpu().numpy() != 0))
 
     def _current_prices(self, W: Tensor) -> Tensor:
         if self._prices is None or self._step % DEGREE_INTERVAL == 0:
             self._prices = adaptive_prices(W)
         return self._prices
+
+
+def _completed(topology: Topology) -> Topology:
+    """Add all edges from earlier to later nodes."""
+    is_complete = topology.n_edges == topology.n_nodes * (topology.n_nodes - 1) // 2
+    return topology if is_complete else Topology.triangular(topology.n_nodes)
 
 
 def adaptive_prices(W: Tensor) -> Tensor:

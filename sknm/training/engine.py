@@ -1,13 +1,18 @@
-"""The training of a net: its epochs, and how they end."""
+"""The training of a net: its rounds and epochs, and how they end."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
+from skorch.callbacks import Callback
+
+from sknm.plasticity.rule import Change
 from sknm.training.batches import Table
-from sknm.training.monitor import Monitor
-from sknm.training.net import NonFiniteLoss, TrainingNet
-from sknm.training.recipe import Constant, OneCycle
+from sknm.training.callbacks import Monitor, Stop, Turn
+from sknm.training.net import TrainingNet
+from sknm.training.recipe import Course
+from sknm.training.tensor_net import EndRound, NonFiniteLoss, StopTraining
 
 Ending = Literal["finished", "interrupted", "diverged", "lost"]
 
@@ -15,12 +20,13 @@ Ending = Literal["finished", "interrupted", "diverged", "lost"]
 def train(
     net: TrainingNet,
     table: Table,
-    n_epochs: int,
-    learning_rate: float,
+    course: Course,
     monitor: Monitor,
-    one_cycle: bool,
+    callbacks: Sequence[Any] = (),
+    verbose: int = 0,
+    listeners: Sequence[Callback] = (),
 ) -> Ending:
-    """Run epochs until the last one, or until there is reason to stop.
+    """Train until there is reason to stop: for a round, or as many as the rule wants.
 
     Parameters
     ----------
@@ -28,14 +34,16 @@ def train(
         What to train.
     table : Table
         Training data.
-    n_epochs : int
-        Most epochs.
-    learning_rate : float
-        Peak of the learning rate.
+    course : Course
+        How long a round is.
     monitor : Monitor
         Looks at each epoch.
-    one_cycle : bool
-        Whether the learning rate rises and falls, or stays.
+    callbacks : sequence of skorch.callbacks.Callback
+        Those of the user.
+    verbose : int, default=0
+        Whether to print a line per epoch.
+    listeners : sequence of skorch.callbacks.Callback
+        Others, of this training only: the net doesn't hold on to them.
 
     Returns
     -------
@@ -43,29 +51,47 @@ def train(
         How it ended. After "diverged" the net is back in its last finite state; "lost"
         says that there was none.
     """
-    n_steps = n_epochs * len(net.get_iterator(table, training=True))
-    net.schedule = (
-        OneCycle(learning_rate, n_steps) if one_cycle else Constant(learning_rate)
-    )
-    net.n_steps_ = 0
-    net.callbacks_ = [("monitor", monitor)]
-    net.notify("on_train_begin", X=table, y=None)
-    net.ending_ = ending = _loop(net, table, n_epochs)
-    if ending == "diverged":
-        # What rules and optimiser remember is no longer finite, either.
-        net.go_back(monitor.last)
-        net.ending_ = ending if net.has_finite_outputs(table) else "lost"
-    elif monitor.stops and monitor.best is not None:
-        net.restore(monitor.best)
-    elif ending == "interrupted" and not _is_whole(net, table):
-        net.go_back(monitor.last)
+    turn = Turn(course, monitor, verbose)
+    after = [*listeners, Stop(monitor)]
+    net.listen_to(callbacks, before=[monitor, turn], after=after)
+    ending: Ending = "finished"
+    try:
+        goes_on = True
+        while goes_on and ending == "finished":
+            ending = _round(net, table, course, turn)
+            goes_on = course.is_whole and turn.change.goes_on
+    finally:
+        net.listen_to(callbacks)
     monitor.forget()
-    return net.ending_
+    return ending
 
 
-def _loop(net: TrainingNet, table: Table, n_epochs: int) -> Ending:
+def _round(net: TrainingNet, table: Table, course: Course, turn: Turn) -> Ending:
+    """Run epochs until the last one, or until there is reason to stop."""
+    monitor = turn.monitor
+    net.schedule = course.schedule(len(net.get_iterator(table, training=True)))
+    net.n_steps_ = 0
+    net.notify("on_train_begin", X=table, y=None)
+    ending = _loop(net, table, course.n_epochs, turn)
+    if ending == "diverged":
+        # What the optimiser remembers is no longer finite, either.
+        net.go_back(monitor.last)
+        ending = ending if net.has_finite_outputs(table) else "lost"
+    else:
+        monitor.choose(net)
+        if ending == "interrupted":
+            _recover(net, table, monitor)
+    net.notify("on_train_end", X=table, y=None)
+    return ending
+
+
+def _loop(net: TrainingNet, table: Table, n_epochs: int, turn: Turn) -> Ending:
     try:
         net.fit_loop(table, epochs=n_epochs)
+    except EndRound:
+        pass
+    except StopTraining:
+        turn.change = Change()  # whatever the rule may want
     except KeyboardInterrupt:
         return "interrupted"
     except NonFiniteLoss:
@@ -77,10 +103,9 @@ def _loop(net: TrainingNet, table: Table, n_epochs: int) -> Ending:
     return "finished" if net.has_finite_loss(table) else "diverged"
 
 
-def _is_whole(net: TrainingNet, table: Table) -> bool:
-    """Whether a net that was interrupted anywhere can be used as it is."""
-    try:
-        net.settle()
-        return net.module_.is_whole and net.has_finite_loss(table)
-    except (RuntimeError, ValueError, IndexError):  # half of it was changed
-        return False
+def _recover(net: TrainingNet, table: Table, monitor: Monitor) -> None:
+    """Leave a net that was interrupted anywhere in a state that can be used."""
+    if not net.is_whole(table):
+        net.go_back(monitor.last)
+    elif not net.optimizer_.fits():  # nodes were removed, and it did not follow
+        net.initialize_optimizer()

@@ -1,354 +1,400 @@
-"""The optimisers: which there are, and AdamW with little around the arithmetic."""
+"""The optimisers, behind one interface."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from sknm.compute.settings import own_settings
+from sknm.compute.adam import AdamW
+from sknm.compute.groups import ParameterGroup
+from sknm.graph.blocks import ModuleWeights
+from sknm.graph.state import GraphState
 
 LBFGS_ITERATIONS = 4
 """Iterations of L-BFGS that make an epoch: after more of them, the graph would be far
 from what has a solution before it is guarded."""
 
+Rearrange = Callable[[list[Tensor]], list[Tensor]]
 
-@dataclass(frozen=True)
-class Options:
-    """How to train.
+
+class Optimizer(ABC):
+    """Moves parameters, each group of them as the group says.
+
+    Parameters
+    ----------
+    groups : list of ParameterGroup
+        What to optimise. Step scale and parameters of a group that is variable may
+        change later.
+    alpha : float
+        Weight decay.
 
     Attributes
     ----------
-    optimizer : {"adamw", "sgd", "lbfgs"}
-        Which optimiser.
-    learning_rate : float
-        Peak of the learning rate.
-    alpha : float
-        Weight decay.
-    batch_size : int
-        Rows per step.
-    device : str
-        Where to compute.
+    is_stochastic : bool
+        Whether each step takes some rows and stands for itself. Otherwise steps take
+        all rows, go far, and need a loss that is the same each time it is asked for.
     """
 
-    optimizer: str
-    learning_rate: float
-    alpha: float
-    batch_size: int
-    device: str
+    is_stochastic: ClassVar[bool] = True
+
+    def __init__(self, groups: list[ParameterGroup], alpha: float) -> None:
+        self._groups = groups
+        self._alpha = alpha
+
+    @abstractmethod
+    def step(self, closure: Callable[[], Tensor], rate: float) -> Tensor:
+        """Change the parameters in place.
+
+        Parameters
+        ----------
+        closure : callable
+            Computes the loss and the gradients.
+        rate : float
+            Learning rate.
+
+        Returns
+        -------
+        Tensor
+            The loss before the step.
+        """
+
+    @abstractmethod
+    def set_decay(self, alpha: float) -> None:
+        """Go on with another weight decay."""
+
+    @abstractmethod
+    def follow(self, graph: GraphState, is_known: bool = True) -> None:
+        """Move what the graph says is to be trained.
+
+        Parameters
+        ----------
+        graph : GraphState
+            The graph.
+        is_known : bool, default=True
+            Whether what is remembered of its weights, as momentum, still holds.
+        """
+
+    @abstractmethod
+    def change(
+        self, params: Collection[Tensor], change: Callable[[Tensor], Tensor]
+    ) -> None:
+        """Change what is remembered of parameters as their sizes have changed.
+
+        Parameters
+        ----------
+        params : collection of Tensor
+            Which parameters.
+        change : callable
+            Makes a tensor of their former size one of their present size.
+        """
+
+    def rest(self) -> None:  # noqa: B027
+        """Forget what only steps that follow at once would need."""
+
+    def fits(self) -> bool:
+        """Whether what is remembered is of parameters of their present sizes."""
+        return True
+
+    def memory(self) -> Any:
+        """Return what is remembered, as arrays and numbers, None if nothing is."""
+        return None
+
+    def outline(self) -> Any:
+        """Return what would be left of the memory after :meth:`rest`."""
+        return None
+
+    def remember(self, memory: Any, graph: GraphState) -> None:  # noqa: B027
+        """Remember what another optimiser of the same parameters did.
+
+        Parameters
+        ----------
+        memory : object
+            What :meth:`memory` returned.
+        graph : GraphState
+            The graph that is trained, on the CPU.
+        """
+
+    def _hold(self) -> None:
+        """Leave alone what is to be left alone."""
+        for group in self._groups:
+            if group.held is not None:
+                for p in group.params:
+                    assert p.grad is not None, "gradients come first"
+                    p.grad.masked_fill_(group.held, 0)
+
+
+class _Stochastic(Optimizer):
+    """What steps that stand for themselves have in common."""
+
+    def __init__(self, groups: list[ParameterGroup], alpha: float) -> None:
+        super().__init__(_joined(groups), alpha)
+        self._modules: ModuleWeights | None = None
+        options = [
+            {"params": list(g.params), "lr": 0.0, "weight_decay": alpha * g.decay}
+            for g in self._groups
+        ]
+        self._inner = self._make(options)
+
+    @abstractmethod
+    def _make(self, options: list[dict[str, Any]]) -> Any:
+        """Make what computes the steps."""
 
     @property
-    def l2(self) -> float:
-        """Weight decay as a term of the loss: L-BFGS has none of its own."""
-        return self.alpha if self.optimizer == "lbfgs" else 0.0
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Parameters and their treatment, as torch has it."""
+        groups: list[dict[str, Any]] = self._inner.param_groups
+        return groups
 
-    def make_optimizer(self, groups: list[dict[str, Any]]) -> Any:
-        """Make the optimiser of some groups of parameters."""
-        if self.optimizer == "lbfgs":
-            return torch.optim.LBFGS(
-                groups, 1.0, max_iter=LBFGS_ITERATIONS, line_search_fn="strong_wolfe"
-            )
-        if self.optimizer == "sgd":
-            return torch.optim.SGD(
-                groups,
-                self.learning_rate,
-                momentum=0.9,
-                weight_decay=self.alpha,
-                nesterov=True,
-            )
-        return AdamW(groups, self.learning_rate, self.alpha)
-
-    def set_decay(self, optimizer: Any) -> None:
-        """Have an optimiser go on with this weight decay."""
-        for group in optimizer.param_groups:
-            if "weight_decay" in group:
-                group["weight_decay"] = self.alpha
-
-
-class AdamW:
-    """Decoupled weight decay and Adam's steps (Loshchilov & Hutter 2019).
-
-    It calls torch's fused kernel directly. ``torch.optim.AdamW`` does the same after
-    grouping and checking for a time that is three times the kernel's own, and its first
-    call imports torch's compiler, which takes seconds.
-
-    Parameters
-    ----------
-    params : iterable of Tensor or of dict
-        What to optimise; a dict holds a list of tensors under "params".
-    lr : float, default=1e-3
-        Learning rate.
-    weight_decay : float, default=0.0
-        Share, times the learning rate, that each parameter loses per step.
-    betas : tuple of float, default=(0.9, 0.999)
-        Decay of the averages of the gradient and of its square.
-    eps : float, default=1e-8
-        Added to the denominator.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
-        options = {"lr": lr, "weight_decay": weight_decay, "betas": betas, "eps": eps}
-        groups = [p if isinstance(p, dict) else {"params": [p]} for p in params]
-        self.param_groups: list[dict[str, Any]] = [options | group for group in groups]
-        self._moments: list[_Moments] = []
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad = None
-
-    @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: Callable[[], Tensor], rate: float) -> Tensor:
         """Change the parameters in place."""
-        self._prepare()
-        for group, moments in zip(self.param_groups, self._moments, strict=True):
-            if params := group["params"]:
-                torch._foreach_add_(moments.steps, 1)
-                _move(group, params, [p.grad for p in params], moments)
+        for group, options in zip(self._groups, self.param_groups, strict=True):
+            options["lr"] = rate * group.step_scale
+        self._inner.zero_grad()
+        loss = closure()
+        self._hold()
+        self._inner.step()
+        return loss
 
-    @torch.no_grad()
-    def step_by_rows(
-        self, gradient: Callable[[slice], Tensor], n_rows: int
-    ) -> Iterator[slice]:
-        """Change the only parameter some rows at a time: no gradient of all is made.
+    def set_decay(self, alpha: float) -> None:
+        """Go on with another weight decay."""
+        for group, options in zip(self._groups, self.param_groups, strict=True):
+            options["weight_decay"] = alpha * group.decay
 
-        Parameters
-        ----------
-        gradient : callable
-            Returns the gradient of some rows.
-        n_rows : int
-            Rows to change at a time.
-
-        Yields
-        ------
-        slice
-            Rows that have been changed.
-        """
-        self._prepare()
-        (group,), (moments,) = self.param_groups, self._moments
-        (p,) = group["params"]
-        torch._foreach_add_(moments.steps, 1)
-        for start in range(0, len(p), n_rows):
-            rows = slice(start, start + n_rows)
-            _move(group, [p[rows]], [gradient(rows)], moments.rows(rows))
-            yield rows
-
-    def replace(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        rearrange: Callable[[list[Tensor]], list[Tensor]] | None,
-    ) -> None:
-        """Go on with other parameters of a group.
-
-        Parameters
-        ----------
-        group : dict
-            One of the groups.
-        params : list of Tensor
-            Its new parameters.
-        rearrange : callable, optional
-            Makes averages of the new ones from those of the old; without it, they start
-            from zero.
-        """
-        group["params"] = params
-        if not self._moments:
+    def follow(self, graph: GraphState, is_known: bool = True) -> None:
+        """Move the weights inside modules, if so, instead of all."""
+        trained = graph.trained
+        modules = trained if isinstance(trained, ModuleWeights) else None
+        former = self._modules
+        if is_known and former is modules:
             return
-        k = next(k for k, known in enumerate(self.param_groups) if known is group)
-        former, self._moments[k] = self._moments[k], _Moments(params)
-        if rearrange is not None:
-            self._moments[k].follow(former, rearrange)
+        params: list[Tensor] = [graph.weights]
+        rearrange: Rearrange | None = None
+        if modules is not None:
+            params = modules.values
+            if is_known and former is not None:
+                rearrange = partial(modules.rearrange, former)
+        k = next(k for k, known in enumerate(self._groups) if known is graph.group)
+        self._replace(self.param_groups[k], params, rearrange)
+        graph.group.params = params
+        self._modules = modules
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return all but the parameters, which are others', as arrays and numbers."""
-        return {
-            "param_groups": [group | {"params": []} for group in self.param_groups],
-            "moments": [moments.as_arrays() for moments in self._moments],
-        }
-
-    @own_settings()
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up a pickled state; the parameters have to be given to the groups."""
-        self.param_groups = state["param_groups"]
-        self._moments = [_Moments.of_arrays(arrays) for arrays in state["moments"]]
-
-    def _prepare(self) -> None:
-        if not self._moments:
-            self._moments = [_Moments(group["params"]) for group in self.param_groups]
-
-
-def _move(
-    group: dict[str, Any], params: list[Tensor], grads: list[Any], moments: _Moments
-) -> None:
-    torch._fused_adamw_(
-        params,
-        grads,
-        moments.means,
-        moments.squares,
-        [],
-        moments.steps,
-        lr=group["lr"],
-        beta1=group["betas"][0],
-        beta2=group["betas"][1],
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        amsgrad=False,
-        maximize=False,
-    )
-
-
-def replace_params(
-    optimizer: Any,
-    name: str,
-    params: list[Tensor],
-    rearrange: Callable[[list[Tensor]], list[Tensor]] | None,
-) -> None:
-    """Let an optimiser go on with other parameters of a group.
-
-    Parameters
-    ----------
-    optimizer : AdamW or torch.optim.SGD or torch.optim.LBFGS
-        The optimiser.
-    name : str
-        Name of the group.
-    params : list of Tensor
-        New parameters.
-    rearrange : callable, optional
-        Makes what is remembered of the new ones from what is of the old; without
-        it, that starts from zero.
-    """
-    group = next((g for g in optimizer.param_groups if g["name"] == name), None)
-    if group is None:  # L-BFGS has one of all parameters, and remembers nothing
-        return
-    if isinstance(optimizer, AdamW):
-        optimizer.replace(group, params, rearrange)
-        return
-    states = [optimizer.state.pop(p, {}) for p in group["params"]]
-    buffers = [state.get("momentum_buffer") for state in states]
-    group["params"] = params
-    if rearrange is not None and all(buffer is not None for buffer in buffers):
-        for p, buffer in zip(params, rearrange(buffers), strict=True):
-            optimizer.state[p] = {"momentum_buffer": buffer}
-
-
-def memory_of(optimizer: Any) -> Any:
-    """Return what an optimiser remembers, as arrays and numbers.
-
-    Parameters
-    ----------
-    optimizer : AdamW or torch.optim.SGD or torch.optim.LBFGS
-        The optimiser.
-
-    Returns
-    -------
-    object
-        For :func:`remember`.
-    """
-    if isinstance(optimizer, AdamW):
-        return optimizer.__getstate__()["moments"]
-    states = [
-        [optimizer.state.get(p, {}).get("momentum_buffer") for p in group["params"]]
-        for group in optimizer.param_groups
-    ]
-    return [[None if b is None else b.cpu().numpy() for b in group] for group in states]
-
-
-def remember(optimizer: Any, memory: Any) -> None:
-    """Have a new optimiser remember what another one did.
-
-    Parameters
-    ----------
-    optimizer : AdamW or torch.optim.SGD or torch.optim.LBFGS
-        The optimiser, on the CPU.
-    memory : object
-        What :func:`memory_of` returned.
-    """
-    if isinstance(optimizer, AdamW):
-        optimizer._moments = [_Moments.of_arrays(arrays) for arrays in memory]
-        return
-    for group, buffers in zip(optimizer.param_groups, memory, strict=True):
-        for p, buffer in zip(group["params"], buffers, strict=True):
-            if buffer is not None:
-                known = {"momentum_buffer": torch.tensor(buffer, device="cpu")}
-                optimizer.state[p] = known
-
-
-def change_moments(optimizer: Any, change: Callable[[Tensor], Tensor]) -> None:
-    """Change what an optimiser remembers as its parameters have changed their sizes.
-
-    Parameters
-    ----------
-    optimizer : AdamW or torch.optim.SGD or torch.optim.LBFGS
-        The optimiser.
-    change : callable
-        Makes a tensor of a parameter's former size one of its present size.
-    """
-    if isinstance(optimizer, AdamW):
-        for moments in optimizer._moments:
-            moments.means = [change(mean) for mean in moments.means]
-            moments.squares = [change(square) for square in moments.squares]
-    elif isinstance(optimizer, torch.optim.LBFGS):
-        optimizer._numel_cache = None  # its memory is cleared at each step
-    else:
-        for state in optimizer.state.values():
-            buffer = state.get("momentum_buffer")
-            if buffer is not None:
-                state["momentum_buffer"] = change(buffer)
-
-
-class _Moments:
-    """Averages of the gradients and of their squares, and the steps done."""
-
-    def __init__(self, params: list[Tensor]) -> None:
-        self.means = [torch.zeros_like(p) for p in params]
-        self.squares = [torch.zeros_like(p) for p in params]
-        self.steps = [
-            torch.zeros((), dtype=torch.float32, device=p.device) for p in params
-        ]
-
-    def as_arrays(self) -> dict[str, list[Any]]:
-        """Copy them as arrays and numbers."""
-        return {
-            "means": [mean.cpu().numpy() for mean in self.means],
-            "squares": [square.cpu().numpy() for square in self.squares],
-            "steps": [step.item() for step in self.steps],
-        }
-
-    @classmethod
-    def of_arrays(cls, arrays: dict[str, list[Any]]) -> _Moments:
-        """Make them of arrays and numbers, on the CPU."""
-        moments = cls([])
-        moments.means = [torch.tensor(a, device="cpu") for a in arrays["means"]]
-        moments.squares = [torch.tensor(a, device="cpu") for a in arrays["squares"]]
-        moments.steps = [
-            torch.tensor(step, dtype=torch.float32, device="cpu")
-            for step in arrays["steps"]
-        ]
-        return moments
-
-    def rows(self, rows: slice) -> _Moments:
-        """Those of some rows, which share the memory."""
-        own = copy.copy(self)
-        own.means = [mean[rows] for mean in self.means]
-        own.squares = [square[rows] for square in self.squares]
-        return own
-
-    def follow(
-        self, former: _Moments, rearrange: Callable[[list[Tensor]], list[Tensor]]
+    @abstractmethod
+    def _replace(
+        self, options: dict[str, Any], params: list[Tensor], rearrange: Rearrange | None
     ) -> None:
-        """Take over what was known of parameters of another arrangement."""
-        self.means, self.squares = rearrange(former.means), rearrange(former.squares)
-        if former.steps:
-            self.steps = [former.steps[0].clone() for _ in self.means]
+        """Go on with other parameters of a group, and what is remembered of them."""
+
+    def memory(self) -> Any:
+        """Return what is remembered, as arrays and numbers."""
+        return {"modules": self._labels, "steps": self._memory()}
+
+    @property
+    def _labels(self) -> Any:
+        return None if self._modules is None else self._modules.labels
+
+    def remember(self, memory: Any, graph: GraphState) -> None:
+        """Remember what another optimiser of the same parameters did."""
+        if memory is None:
+            return
+        labels, trained = memory["modules"], graph.trained
+        if labels is not None:
+            trained = ModuleWeights(labels, graph.weights.detach())
+        elif isinstance(trained, ModuleWeights):
+            trained = "all"
+        graph.train_on(trained, graph.group.step_scale, graph.group.held)
+        self.follow(graph)
+        self._remember(memory["steps"])
+
+    @abstractmethod
+    def _memory(self) -> Any: ...
+
+    @abstractmethod
+    def _remember(self, memory: Any) -> None: ...
+
+
+class AdamWOptimizer(_Stochastic):
+    """AdamW."""
+
+    _inner: AdamW
+
+    def rest(self) -> None:
+        """Remember about how large gradients are, and no momentum."""
+        self._inner = self._inner.compressed()
+
+    def outline(self) -> Any:
+        """Return what would be left of the memory after :meth:`rest`."""
+        return {"modules": self._labels, "steps": self._inner.compressed().memory()}
+
+    def change(
+        self, params: Collection[Tensor], change: Callable[[Tensor], Tensor]
+    ) -> None:
+        """Change what is remembered of parameters as their sizes have changed."""
+        self._inner.change(params, change)
+
+    def fits(self) -> bool:
+        """Whether what is remembered is of parameters of their present sizes."""
+        return self._inner.fits()
+
+    def _make(self, options: list[dict[str, Any]]) -> AdamW:
+        return AdamW(options)
+
+    def _replace(
+        self, options: dict[str, Any], params: list[Tensor], rearrange: Rearrange | None
+    ) -> None:
+        self._inner.replace(options, params, rearrange)
+
+    def _memory(self) -> Any:
+        return self._inner.memory()
+
+    def _remember(self, memory: Any) -> None:
+        self._inner.remember(memory)
+
+
+class SGDOptimizer(_Stochastic):
+    """Stochastic gradient descent with Nesterov's momentum."""
+
+    _inner: torch.optim.SGD
+
+    def rest(self) -> None:
+        """Forget the momentum."""
+        self._inner.state.clear()
+
+    def change(
+        self, params: Collection[Tensor], change: Callable[[Tensor], Tensor]
+    ) -> None:
+        """Change what is remembered of parameters as their sizes have changed."""
+        for p in params:
+            state = self._inner.state.get(p, {})
+            if state.get("momentum_buffer") is not None:
+                state["momentum_buffer"] = change(state["momentum_buffer"])
+
+    def fits(self) -> bool:
+        """Whether what is remembered is of parameters of their present sizes."""
+        buffers = ((p, self._buffer(p)) for p in self._inner.state)
+        return all(buffer is None or buffer.shape == p.shape for p, buffer in buffers)
+
+    def _make(self, options: list[dict[str, Any]]) -> torch.optim.SGD:
+        return torch.optim.SGD(options, 1.0, momentum=0.9, nesterov=True)
+
+    def _replace(
+        self, options: dict[str, Any], params: list[Tensor], rearrange: Rearrange | None
+    ) -> None:
+        states = [self._inner.state.pop(p, {}) for p in options["params"]]
+        buffers = [state.get("momentum_buffer") for state in states]
+        options["params"] = params
+        if rearrange is None or any(buffer is None for buffer in buffers):
+            return
+        for p, buffer in zip(params, rearrange(buffers), strict=True):
+            self._inner.state[p] = {"momentum_buffer": buffer}
+
+    def _memory(self) -> Any:
+        return [
+            [self._buffer(p) for p in options["params"]]
+            for options in self.param_groups
+        ]
+
+    def _buffer(self, p: Tensor) -> Any:
+        buffer = self._inner.state.get(p, {}).get("momentum_buffer")
+        return None if buffer is None else buffer.cpu().numpy()
+
+    def _remember(self, memory: Any) -> None:
+        for options, buffers in zip(self.param_groups, memory, strict=True):
+            for p, buffer in zip(options["params"], buffers, strict=True):
+                if buffer is not None:
+                    known = {"momentum_buffer": torch.tensor(buffer, device="cpu")}
+                    self._inner.state[p] = known
+
+
+class LBFGSOptimizer(Optimizer):
+    """L-BFGS: all rows at once, with a line search that sets the length of steps."""
+
+    is_stochastic = False
+
+    def __init__(self, groups: list[ParameterGroup], alpha: float) -> None:
+        super().__init__(groups, alpha)
+        self._inner = torch.optim.LBFGS(
+            [p for group in groups for p in group.params],
+            1.0,
+            max_iter=LBFGS_ITERATIONS,
+            line_search_fn="strong_wolfe",
+        )
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Parameters and their treatment, as torch has it."""
+        groups: list[dict[str, Any]] = self._inner.param_groups
+        return groups
+
+    def step(self, closure: Callable[[], Tensor], rate: float) -> Tensor:
+        """Change the parameters in place; the line search knows a better rate."""
+        # What it learnt of the curvature ends where a rule moves weights; a step that
+        # was interrupted leaves half of it.
+        self._inner.state.clear()
+
+        def evaluate() -> Tensor:
+            self._inner.zero_grad()
+            loss = closure()
+            if self._alpha:
+                # It has no weight decay of its own.
+                decay = self._alpha / 2 * self._squared_weights()
+                decay.backward()
+                loss = loss + decay.detach()
+            self._hold()
+            return loss
+
+        loss: Tensor = self._inner.step(evaluate)
+        return loss
+
+    def set_decay(self, alpha: float) -> None:
+        """Go on with another weight decay."""
+        self._alpha = alpha
+
+    def follow(self, graph: GraphState, is_known: bool = True) -> None:
+        """Move all weights, as ever, and remember nothing."""
+
+    def change(
+        self, params: Collection[Tensor], change: Callable[[Tensor], Tensor]
+    ) -> None:
+        """Forget how many numbers there were."""
+        self._inner._numel_cache = None
+
+    def _squared_weights(self) -> Tensor:
+        squares = [
+            group.ridge * p.square().sum()
+            for group in self._groups
+            if group.ridge
+            for p in group.params
+        ]
+        return torch.stack(squares).sum()
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "adamw": AdamWOptimizer,
+    "sgd": SGDOptimizer,
+    "lbfgs": LBFGSOptimizer,
+}
+"""Every optimiser by name."""
+
+
+def _joined(groups: list[ParameterGroup]) -> list[ParameterGroup]:
+    """Join groups that are treated alike, so that they are moved together."""
+    joined: list[ParameterGroup] = []
+    known: dict[Any, ParameterGroup] = {}
+    for group in groups:
+        if group.is_variable or group.held is not None or not group.params:
+            joined.append(group)
+            continue
+        treatment = group.step_scale, group.decay, group.params[0].dtype
+        if treatment in known:
+            known[treatment].params.extend(group.params)
+        else:
+            # A copy, since whoever made the group may keep it.
+            known[treatment] = replace(group, params=list(group.params))
+            joined.append(known[treatment])
+    return joined

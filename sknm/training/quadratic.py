@@ -1,37 +1,27 @@
-"""The torch module of OptNet: a hidden layer that is a quadratic programme."""
+"""The networks whose hidden layer is a quadratic programme: OptNet."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
+from sknm.compute.arrays import to_numpy
 from sknm.compute.rows import Inputs, SparseBatch
+from sknm.graph.equilibrium import Trace
 from sknm.graph.problem import Solution
+from sknm.graph.programme import ProgrammeState
 from sknm.graph.qp import Programme, solve_programmes
-from sknm.training.network import Network, Weights
-
-RIDGE = 0.1
-"""``ε``, the least eigenvalue of ``Q = LLᵀ + εI``."""
-
-FIRST_SLACK = 0.05
-"""How far the point that keeps all constraints is from each of them at first."""
+from sknm.training.network import LinearEnds
 
 
-class QuadraticNetwork(Network):
+class QuadraticNetwork(LinearEnds):
     """``z = argmin ½ zᵀQz - σ(xU + b)ᵀz  s.t.  zK <= h``, ``logits = zV + c``.
 
-    With ``Q = LLᵀ + εI`` and ``h = z₀K + softplus(s₀)``, so that there always is a
-    minimum, and one only (Amos & Kolter 2017). All is done in double precision.
-
-    Parameters
-    ----------
-    weights : Weights
-        ``L`` as node weights, and those of inputs and outputs.
-    constraint_weights : Tensor of shape (n_nodes, n_constraints)
-        ``K``, the constraints' normals in its columns.
-    generator : torch.Generator
-        Source of randomness of the dropout.
+    All is done in double precision.
 
     Attributes
     ----------
@@ -39,49 +29,52 @@ class QuadraticNetwork(Network):
         How to solve.
     """
 
+    graph: ProgrammeState
     solver: str
 
-    def __init__(
-        self, weights: Weights, constraint_weights: Tensor, generator: torch.Generator
-    ) -> None:
-        super().__init__(generator)
-        n_nodes, n_constraints = constraint_weights.shape
-        slack = torch.full((n_constraints,), FIRST_SLACK, dtype=torch.float32)
-        for name, value in vars(weights).items():
-            setattr(self, name, nn.Parameter(value.double()))
-        self.constraint_weights = nn.Parameter(constraint_weights.double())
-        self.feasible_point = nn.Parameter(torch.zeros(n_nodes, dtype=torch.float64))
-        self.constraint_slack = nn.Parameter(slack.expm1().log().double())
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.double()  # an encoder, too
 
-    def forward(self, X: Inputs) -> Tensor:
-        """Compute outputs (n_samples, n_outputs) of inputs (n_samples, n_features)."""
-        z = self.solve(X).value
-        if self.training and self.dropout > 0:
-            z = z * self._dropout_factors(self.n_nodes)
-        return self.read(z)
+    def values(self, X: Inputs, prepared: Programme | None = None) -> Solution:
+        """Compute the values of all nodes, and how well they were found."""
+        return self._solve(self._encode(X), prepared)
 
-    def read(self, z: Tensor) -> Tensor:
-        """Read outputs from node values: ``zV + c``."""
-        return torch.addmm(self.output_biases, z, self.output_weights)
+    def outputs(self, X: Inputs, prepared: Programme | None = None) -> Solution:
+        """Compute the outputs, and how well the node values were found."""
+        found = self.values(X, prepared)
+        return replace(found, value=self._read(found.value))
 
     def prepare(self) -> Programme:
-        """Make what several solves with the same weights share."""
-        L, K = self.node_weights, self.constraint_weights
-        eye = torch.eye(len(L), dtype=L.dtype, device=L.device)
-        h = self.feasible_point @ K + F.softplus(self.constraint_slack)
-        return Programme(torch.addmm(RIDGE * eye, L, L.mT), K.mT, h)
+        """Make what several batches with the same weights share."""
+        return self.graph.programme()
 
-    def solve(self, X: Inputs, prepared: Programme | None = None) -> Solution:
-        """Node values of a batch of inputs, and how well they were found."""
-        X = X.to(self.device, torch.float64)
+    def _train(self, X: Inputs, trace: Trace) -> Tensor:
+        z = self._solve(X, None).value
+        if self.dropout > 0:
+            z = z * self._dropout_factors(self.graph.n_nodes)
+        return self._read(z)
+
+    def _encode(self, X: Inputs) -> Inputs:
+        return self.encoder(X.to(self.device, torch.float64))
+
+    def _solve(self, X: Inputs, prepared: Programme | None) -> Solution:
+        biases = self.graph.biases
         if isinstance(X, SparseBatch):
-            u = X.times(self.input_weights) + self.node_biases
+            u = X.times(self.input_weights) + biases
         else:
-            u = torch.addmm(self.node_biases, X, self.input_weights)
+            u = torch.addmm(biases, X, self.input_weights)
         programme = self.prepare() if prepared is None else prepared
         a = self.sigma.value(u)
         return solve_programmes(a, programme, self.solver, self.workers)
 
-    def move(self, device: str) -> QuadraticNetwork:
-        """Bring parameters to a device."""
-        return self.to(device)
+    def _read(self, z: Tensor) -> Tensor:
+        return torch.addmm(self.output_biases, z, self.output_weights)
+
+    def show(self, name: str) -> np.ndarray:
+        """Return constraints, or what all networks with linear ends show."""
+        if name == "constraint_weights":
+            return to_numpy(self.graph.constraint_weights)
+        if name == "constraint_bounds":
+            return to_numpy(self.graph.programme().h)
+        return super().show(name)

@@ -41,32 +41,26 @@ def choose_max_iter(n_samples: int, batch_size: int) -> int:
     return max(least, math.ceil(300 / math.ceil(n_samples / batch_size)))
 
 
-FULL_STEP_EDGES = {"input_weights": 16, "constraint_weights": 16, "output_weights": 400}
-"""Most edges with which parameters get the optimiser's whole step."""
+@dataclass(frozen=True)
+class Options:
+    """How to train.
 
-
-def step_scale(name: str, fan_in: int) -> float:
-    """Share of the learning rate that a parameter gets.
-
-    Adam moves all weights by about the same amount, so that what a step adds to a
-    node's input grows with the number of features, and what it adds to a constraint
-    with the number of nodes. It is kept to what it is for 16 independent ones; what it
-    adds to an output, to what it is for 400 nodes, for which the rate was chosen.
-
-    Parameters
+    Attributes
     ----------
-    name : str
-        Name of the parameter.
-    fan_in : int
-        Edges that lead to a node, a constraint or an output.
-
-    Returns
-    -------
-    float
-        At most 1.
+    optimizer : {"adamw", "sgd", "lbfgs"}
+        Which optimiser.
+    alpha : float
+        Weight decay.
+    batch_size : int
+        Rows per step.
+    device : str
+        Where to compute.
     """
-    full = FULL_STEP_EDGES.get(name)
-    return 1.0 if full is None else min(1.0, (full / fan_in) ** 0.5)
+
+    optimizer: str
+    alpha: float
+    batch_size: int
+    device: str
 
 
 @dataclass(frozen=True)
@@ -115,3 +109,29 @@ class Constant:
     def __call__(self, step: int) -> float:
         """Learning rate of any step."""
         return self.peak
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long a training is, and how its learning rate goes.
+
+    Attributes
+    ----------
+    n_epochs : int
+        Most epochs of a round.
+    rate : float
+        Peak of the learning rate.
+    is_whole : bool, default=True
+        Whether the rate rises and falls and the training ends with it; otherwise it is
+        a part of a training whose end nobody knows, and the rate stays.
+    """
+
+    n_epochs: int
+    rate: float
+    is_whole: bool = True
+
+    def schedule(self, n_batches: int) -> OneCycle | Constant:
+        """Make the learning rate of a round, given the steps of an epoch."""
+        if self.is_whole:
+            return OneCycle(self.rate, self.n_epochs * n_batches)
+        return Constant(self.rate)

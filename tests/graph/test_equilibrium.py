@@ -56,6 +56,7 @@ def test_solution_fulfils_the_equation(topology, activation, make_weights, make_
     torch.testing.assert_close(solution.value, expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("activation", PROXIMAL)
 def test_random_starts_lead_to_the_same_solution(
     cyclic, activation, make_weights, make_inputs

@@ -30,6 +30,7 @@ def gradients(a, W, topology, activation="tanh", **kwargs):
 # Exact
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("activation", PROXIMAL)
 def test_gradient_is_that_of_finite_differences(
@@ -73,6 +74,7 @@ def test_every_single_derivative_is_that_of_finite_differences(
     assert gradcheck(value, (a, W))
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("activation", PROXIMAL)
 def test_implicit_gradient_is_that_of_the_unrolled_iteration(
     topology, activation, make_weights, make_inputs

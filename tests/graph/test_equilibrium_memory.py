@@ -1,9 +1,13 @@
 """Memory: what one solve leaves for the next saves time and changes nothing else."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from sknm.graph.equilibrium import REFRESH_INTERVAL, Memory, solve
+from sknm.compute.parallel import Workers
+from sknm.graph.activations import ACTIVATIONS
+from sknm.graph.equilibrium import REFRESH_INTERVAL, Memory, Passage, solve
 from sknm.graph.plan import Plan
 from sknm.graph.solvers import SolverOptions, reflection
 from sknm.graph.topology import Topology
@@ -137,13 +141,21 @@ def test_next_solve_is_first_tested_where_the_last_one_ended(
 
 
 @pytest.mark.parametrize(("max_iter", "expected"), [(3, True), (500, False)])
-def test_memory_knows_whether_a_solve_came_to_its_limit(
-    max_iter, expected, modules, make_weights, make_inputs
+@pytest.mark.parametrize("is_back", [True, False])
+def test_passage_knows_whether_a_solve_came_to_its_limit(
+    max_iter, expected, is_back, modules, make_weights, make_inputs
 ):
-    a, W, memory = make_inputs(8), make_weights(modules), Memory()
-    options = SolverOptions("auto", 0.0, 1e-6, max_iter, verify=False)
-    solve(a, W, modules, "tanh", options, memory=memory)
-    assert memory.is_strained == expected
+    a, W = make_inputs(8), make_weights(modules)
+    forward = SolverOptions("auto", 0.0, 1e-6, 500 if is_back else max_iter, False)
+    passage = Passage(
+        Plan(modules, W), ACTIVATIONS["tanh"], forward, Memory(), Workers()
+    )
+    z = passage.run(a.t(), W)
+    if is_back:
+        assert not passage.is_strained
+        passage.options = replace(forward, max_iter=max_iter)
+        passage.back(z, W, None)
+    assert passage.is_strained == expected
 
 
 def test_memory_has_nothing_to_keep_of_an_acyclic_graph(

@@ -70,6 +70,7 @@ def test_every_guaranteed_solution_is_found(
     assert error.abs().max() <= 1e-9 * (1 + z.abs().max())
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("activation", PROXIMAL)
 @pytest.mark.parametrize("name", NAMES)
@@ -112,6 +113,7 @@ def test_inputs_of_zero_are_no_trap(name):
     assert not solution.value[0, :, 5:].any()
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("activation", PROXIMAL)
 @pytest.mark.parametrize("name", NAMES)

@@ -40,6 +40,7 @@ def doubling(n_nodes=3):
 # What they find
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("activation", PROXIMAL)
 @pytest.mark.parametrize("name", OTHERS)
 def test_all_solvers_agree_with_newton(

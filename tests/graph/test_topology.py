@@ -9,6 +9,7 @@ from scipy import sparse
 
 from sknm.graph import components as module
 from sknm.graph.components import PADDING_WASTE
+from sknm.graph.plan import block_masks
 from sknm.graph.topology import Topology
 
 given_graphs = settings(deadline=None)
@@ -238,7 +239,7 @@ def test_block_masks_hold_the_edges_inside_each_set(mask, as_sparse, data):
     width = data.draw(st.integers(1, 4))
     sets = [order[k : k + width] for k in range(0, len(order), width)]
     nodes = np.array([s + [-1] * (width - len(s)) for s in sets], dtype=int)
-    found = topology.block_masks(nodes.reshape(-1, width))
+    found = block_masks(topology, nodes.reshape(-1, width))
     assert found.shape == (len(sets), width, width)
     for block, row in zip(found, nodes, strict=True):
         for p, i in enumerate(row):
@@ -249,7 +250,7 @@ def test_block_masks_hold_the_edges_inside_each_set(mask, as_sparse, data):
 @pytest.mark.parametrize("make_mask", [np.asarray, sparse.csr_array])
 def test_block_masks_have_no_edges_of_padding(make_mask):
     topology = Topology(make_mask(~np.eye(5, dtype=bool)))
-    found = topology.block_masks(np.array([[0, 1, 2], [3, 4, -1]]))
+    found = block_masks(topology, np.array([[0, 1, 2], [3, 4, -1]]))
     expected = np.array([~np.eye(3, dtype=bool)] * 2)
     expected[1, 2] = expected[1, :, 2] = False
     np.testing.assert_array_equal(found, expected)
@@ -260,7 +261,7 @@ def test_later_changes_of_the_given_mask_do_not_matter():
     topology = Topology(mask)
     mask[:] = False
     assert topology.to_dense().sum() == topology.n_edges == 6
-    assert topology.block_masks(np.array([[0, 1, 2]])).sum() == 6
+    assert block_masks(topology, np.array([[0, 1, 2]])).sum() == 6
 
 
 def test_changes_of_the_dense_mask_do_not_matter():

@@ -1,5 +1,7 @@
 """Co-activation: how it is counted, and how graphs evolve by it."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -7,16 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sknm.compute.rows import Rows
+from sknm.compute.adam import AdamW
+from sknm.encoding.encoder import Identity
 from sknm.graph.activations import ACTIVATIONS
-from sknm.graph.draw import draw_edges
+from sknm.graph.draw import draw_edges, draw_inputs, draw_outputs
 from sknm.graph.problem import SolverOptions
+from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
-from sknm.plasticity import coactivation
-from sknm.plasticity.coactivation import Coactivation, EvolvingGraph, free_evolve
-from sknm.training.batches import Table
-from sknm.training.network import GraphNetwork, Weights
-from sknm.training.optimizers import AdamW
+from sknm.plasticity.coactivation import (
+    Coactivation,
+    EvolvingRule,
+    free_evolve,
+    observe,
+)
+from sknm.plasticity.rule import Epoch, Step
+from sknm.training.equation import EquationNetwork
 
 N_NODES = 5
 TRIANGLE = Topology.triangular(N_NODES)
@@ -26,10 +33,15 @@ epsilons = st.floats(2**-53, 1, exclude_min=True, exclude_max=True)
 small_epsilons = st.floats(2**-53, 0.5, exclude_min=True, exclude_max=True)
 
 
-def evolving(topology, epsilon, interval, max_evolutions):
-    organiser = EvolvingGraph(topology)
-    organiser.set_rule(epsilon, interval, max_evolutions)
-    return organiser
+def evolving(epsilon, interval, max_evolutions):
+    return EvolvingRule(
+        epsilon=epsilon, interval=interval, max_evolutions=max_evolutions
+    )
+
+
+def graph_of(W, topology):
+    """A graph whose weights are W itself."""
+    return EquationState(W, torch.zeros(len(W), dtype=W.dtype), topology)
 
 
 @st.composite
@@ -195,12 +207,14 @@ def test_fixed_points_have_all_edges_between_nodes_active_together(situation, ep
 # Weights of edges that go and come back
 
 
-def together(*pairs):
-    """Shares of a pair of nodes that are 1 for some pairs, and 0 for the others."""
-    found = np.zeros((N_NODES, N_NODES))
-    for i, j in pairs:
-        found[i, j] = found[j, i] = 1
-    return found
+class Pairs:
+    """A co-activation that is 1 for some pairs of nodes, and 0 for the others."""
+
+    def __init__(self, added=(), pruned=(), n_nodes=N_NODES):
+        self.active, self.inactive = np.zeros((2, n_nodes, n_nodes))
+        for pairs, shares in ((added, self.active), (pruned, self.inactive)):
+            for i, j in pairs:
+                shares[i, j] = shares[j, i] = 1
 
 
 class Training:
@@ -209,22 +223,23 @@ class Training:
     def __init__(self, topology=TRIANGLE, max_evolutions=10):
         generator = torch.Generator().manual_seed(0)
         self.W = torch.randn(N_NODES, N_NODES, generator=generator)
-        self.organiser = evolving(topology, 0.4, None, max_evolutions)
-        self.plan = self.organiser.start(self.W)
+        self.rule = evolving(0.4, None, max_evolutions)
+        self.graph = graph_of(self.W, topology)
+        self.rule.start(self.graph)
         self.optimizer = AdamW([self.W], lr=0.1, weight_decay=0.5)
 
     def run(self, n_steps=5):
         for _ in range(n_steps):
-            self.W.grad = self.W.sign() * self.organiser.plan.mask
+            self.W.grad = self.W.sign() * self.graph.plan.mask
             self.optimizer.step()
-            self.plan = self.organiser.after_step(self.W, 0.1, strained=False)
+            self.rule.step(self.graph, Step(0.1))
         return self.W.clone()
 
     def evolve(self, added=(), pruned=()):
-        return self.organiser.evolve(self.W, together(*added), together(*pruned))
+        return self.rule.evolve(self.graph, Pairs(added, pruned))
 
     def has(self, i, j):
-        return bool(self.organiser.topology.edges[i, j])
+        return bool(self.graph.topology.edges[i, j])
 
 
 def test_weights_of_pruned_edges_are_kept_although_the_optimizer_moves_them():
@@ -235,7 +250,7 @@ def test_weights_of_pruned_edges_are_kept_although_the_optimizer_moves_them():
     moved = training.run()
     assert not training.has(0, 1)
     assert abs(moved[0, 1] - before[0, 1]) > 1e-3
-    training.organiser.finish(training.W)
+    training.rule.end(training.graph)
     assert training.W[0, 1] == before[0, 1] != first[0, 1]
     # All others have been trained.
     moved[0, 1] = before[0, 1]
@@ -261,16 +276,20 @@ def test_edge_that_was_never_there_has_its_first_weight():
     first = training.W.clone()
     training.run()
     assert training.evolve(added=[(1, 2)])
-    assert training.organiser.topology.n_edges == 1
+    assert training.graph.topology.n_edges == 1
     assert training.W[1, 2] == first[1, 2] != 0
 
 
-def test_weights_are_kept_over_a_new_start():
+@pytest.mark.parametrize("is_new", [True, False])
+def test_weights_are_kept_over_a_new_start(is_new):
     training = Training()
     before = training.run()
     training.evolve(pruned=[(0, 1)])
     training.run()
-    training.organiser.start(training.W)
+    if is_new:  # another rule knows what the end of the last one left
+        training.rule.end(training.graph)
+        training.rule = evolving(0.4, None, 10)
+    training.rule.start(training.graph)
     training.run()
     training.evolve(added=[(0, 1)])
     assert training.W[0, 1] == before[0, 1]
@@ -284,12 +303,12 @@ def test_start_cuts_edges_back_to_earlier_nodes():
 # Records, and going back
 
 
-def test_history_counts_what_is_pruned_added_and_left():
+def test_log_counts_what_is_pruned_added_and_left():
     training = Training()
     assert training.evolve(pruned=[(0, 1), (2, 3)])
     assert training.evolve(added=[(0, 1)], pruned=[(1, 2)])
     assert not training.evolve(added=[(0, 1)], pruned=[(1, 2)])
-    assert training.organiser.history == [
+    assert training.graph.log == [
         {"pruned": 2, "added": 0, "left": 8},
         {"pruned": 1, "added": 1, "left": 8},
         {"pruned": 0, "added": 0, "left": 8},
@@ -297,133 +316,120 @@ def test_history_counts_what_is_pruned_added_and_left():
 
 
 @pytest.mark.parametrize("n_kept", [0, 1, 2, 3])
-def test_resume_goes_back_to_an_earlier_graph_and_its_history(n_kept):
+def test_going_back_brings_an_earlier_graph_and_its_log(n_kept):
     training = Training()
-    organiser = training.organiser
-    plans = [organiser.plan]
+    graph = training.graph
+    snapshots = [graph.snapshot()]
     for pair in [(0, 1), (1, 2), (2, 3)]:
         training.evolve(pruned=[pair])
-        plans.append(organiser.plan)
-    organiser.resume(plans[n_kept])
-    assert organiser.plan is plans[n_kept]
-    assert organiser.topology == plans[n_kept].topology
-    assert organiser.topology.n_edges == TRIANGLE.n_edges - n_kept
-    assert [entry["left"] for entry in organiser.history] == [9, 8, 7][:n_kept]
+        snapshots.append(graph.snapshot())
+    graph.restore(snapshots[n_kept])
+    assert graph.plan is snapshots[n_kept].plan
+    assert graph.topology.n_edges == TRIANGLE.n_edges - n_kept
+    assert [entry["left"] for entry in graph.log] == [9, 8, 7][:n_kept]
     # It evolves on from there.
     training.evolve(pruned=[(0, 4)])
-    assert organiser.history[n_kept]["left"] == TRIANGLE.n_edges - n_kept - 1
-    organiser.resume(organiser.plan)
-    assert len(organiser.history) == n_kept + 1
-
-
-def test_resume_keeps_evolutions_that_changed_nothing():
-    training = Training()
-    training.evolve(pruned=[(0, 1)])
-    training.evolve()
-    for n_pruned in ([1, 0], [1, 0, 2]):
-        training.organiser.resume(training.organiser.plan)
-        assert [e["pruned"] for e in training.organiser.history] == n_pruned
-        training.evolve(pruned=[(1, 2), (2, 3)])
+    assert graph.log[n_kept]["left"] == TRIANGLE.n_edges - n_kept - 1
+    assert len(graph.log) == n_kept + 1
 
 
 def test_evolutions_that_were_gone_back_on_may_be_made_again():
     training = Training(max_evolutions=1)
-    plan = training.plan
+    before = training.graph.snapshot()
     training.evolve(pruned=[(0, 1)])
-    assert training.organiser.is_exhausted
-    training.organiser.resume(plan)
-    assert not training.organiser.is_exhausted
+    assert training.rule.is_exhausted(training.graph)
+    training.graph.restore(before)
+    assert not training.rule.is_exhausted(training.graph)
+
+
+def test_going_back_brings_kept_weights_too():
+    W = torch.ones(4, 4)
+    graph = graph_of(W, Topology(np.zeros((4, 4), bool)))
+    rule = evolving(0.4, None, 10)
+    rule.start(graph)
+    before = graph.snapshot()
+    rule.evolve(graph, Pairs(added=[(0, 1)], n_nodes=4))
+    W[0, 1] = float("nan")
+    rule.evolve(graph, Pairs(n_nodes=4))
+    graph.restore(before)
+    rule.end(graph)
+    assert W[0, 1] == 1
 
 
 # Observing a network
+
+X = np.random.default_rng(0).normal(size=(20, 3))
+ROW_WEIGHTS = torch.from_numpy(np.random.default_rng(1).uniform(0.1, 2, 20))
 
 
 @pytest.fixture
 def network():
     generator = torch.Generator().manual_seed(0)
-    weights = Weights.draw(
-        lambda g: draw_edges(TRIANGLE, g), (3, N_NODES), (N_NODES, 2), 1.0, generator
-    )
-    network = GraphNetwork(weights.to(torch.float64), generator)
+    graph = graph_of(draw_edges(TRIANGLE, generator).double(), TRIANGLE)
+    U = draw_inputs(3, N_NODES, 1.0, generator).double()
+    V = draw_outputs(N_NODES, 2, generator).double()
+    network = EquationNetwork(Identity(), graph, U, V, generator)
     network.sigma, network.dropout = ACTIVATIONS["relu"], 0.5
     network.training_options = network.options = SolverOptions()
-    return network.train()
+    return network.eval()
 
 
-@pytest.fixture
-def table():
-    rng = np.random.default_rng(0)
-    X = Rows(rng.normal(size=(20, 3)))
-    return Table(X, torch.zeros(20), torch.from_numpy(rng.uniform(0.1, 2, 20)))
+def in_chunks(network, size, weights=ROW_WEIGHTS):
+    """Node values of all rows, some at a time, as an epoch offers them."""
+
+    def node_values():
+        for start in range(0, len(X), size):
+            rows = slice(start, start + size)
+            with torch.no_grad():
+                z = network.values(torch.from_numpy(X[rows])).value
+            yield z, None if weights is None else weights[rows]
+
+    return node_values
 
 
-def activity(network, table):
-    """Whether each node is active on each row, in one solve."""
-    with torch.no_grad():
-        return network.solve(table.take(slice(None)).X).value.numpy() > 0
-
-
-@pytest.mark.parametrize("chunk_rows", [1, 7, 20, 1000])
+@pytest.mark.parametrize("size", [1, 7, 20, 1000])
 @pytest.mark.parametrize("is_weighted", [True, False])
-def test_observation_is_what_the_node_values_say(
-    network, table, monkeypatch, chunk_rows, is_weighted
-):
-    monkeypatch.setattr(coactivation, "CHUNK_ROWS", chunk_rows)
-    organiser = evolving(TRIANGLE, 0.4, 1, 1)
-    network.plan = organiser.start(network.node_weights.data)
-    S = activity(network, table).T.astype(float)
-    w = table.weights.numpy() if is_weighted else np.ones(20)
-    if not is_weighted:
-        table = Table(table.X, table.y)
+def test_observation_is_what_the_node_values_say(network, size, is_weighted):
+    with torch.no_grad():
+        S = (network.values(torch.from_numpy(X)).value.numpy() > 0).T.astype(float)
+    weights = ROW_WEIGHTS if is_weighted else None
+    w = ROW_WEIGHTS.numpy() if is_weighted else np.ones(20)
     expected = [(part * w) @ part.T / w.sum() for part in (S, 1 - S)]
-    assert_counts(organiser.observe(network, table), expected)
+    assert_counts(observe(N_NODES, in_chunks(network, size, weights)), expected)
     assert 0 < np.diag(expected[0]).min() < np.diag(expected[0]).max() < 1
 
 
-def test_observation_holds_no_more_than_a_chunk(network, table, monkeypatch):
-    monkeypatch.setattr(coactivation, "CHUNK_ROWS", 7)
-    solved, added = [], []
-    solve, add = network.solve, Coactivation.add
-
-    def watched_solve(X):
-        solved.append(len(X))
-        return solve(X)
-
-    def watched_add(self, z, weights=None):
-        added.append((len(z), len(weights)))
-        add(self, z, weights)
-
-    monkeypatch.setattr(network, "solve", watched_solve)
-    monkeypatch.setattr(Coactivation, "add", watched_add)
-    organiser = evolving(TRIANGLE, 0.4, 1, 1)
-    network.plan = organiser.start(network.node_weights.data)
-    organiser.observe(network, table)
-    assert solved == [7, 7, 6]
-    assert added == [(7, 7), (7, 7), (6, 6)]
+@settings(deadline=None)
+@given(active=activations(), is_weighted=st.booleans())
+def test_pickled_counts_are_the_same(active, is_weighted):
+    weights = torch.linspace(0.1, 2, len(active)).double() if is_weighted else None
+    found = counted(active, weights)
+    loaded = pickle.loads(pickle.dumps(found))
+    np.testing.assert_array_equal(loaded.active, found.active)
+    np.testing.assert_array_equal(loaded.inactive, found.inactive)
+    loaded.add(values(active), weights)
+    found.add(values(active), weights)
+    np.testing.assert_array_equal(loaded.active, found.active)
 
 
-@pytest.mark.parametrize("is_training", [True, False])
-def test_observation_leaves_the_network_as_it_was(network, table, is_training):
-    organiser = evolving(TRIANGLE, 0.4, 1, 1)
-    network.plan = organiser.start(network.node_weights.data)
-    before = {name: p.clone() for name, p in network.state_dict().items()}
-    network.train(is_training)
-    organiser.observe(network, table)
-    assert network.training == is_training
-    for name, p in network.state_dict().items():
-        assert torch.equal(p, before[name])
+def test_pickled_counts_of_few_rows_take_few_bytes():
+    found = counted(np.random.default_rng(0).random((200, 300)) < 0.5)
+    assert len(pickle.dumps(found)) < 300 * 301 / 2 + 1000
 
 
 # When evolutions take place
 
 
-def epochs_with_an_evolution(organiser, network, table, n_epochs=12, n_known=12):
-    network.plan = organiser.start(network.node_weights.data)
-    found, n_before = [], len(organiser.history)
-    for epoch in range(1, n_epochs + 1):
-        network.plan = organiser.after_epoch(network, table, is_last=epoch == n_known)
-        if len(organiser.history) > n_before + len(found):
-            found.append(epoch)
+def epochs_with_an_evolution(rule, network, n_epochs=12, n_known=12, n_before=0):
+    graph = network.graph
+    rule.start(graph)
+    found, n_logged = [], len(graph.log)
+    for k in range(1, n_epochs + 1):
+        epoch = Epoch(n_before + k, k == n_known, in_chunks(network, 20))
+        goes_on = rule.epoch(graph, epoch).goes_on
+        assert not goes_on or k == n_known
+        if len(graph.log) > n_logged + len(found):
+            found.append(k)
     return found
 
 
@@ -436,70 +442,59 @@ def epochs_with_an_evolution(organiser, network, table, n_epochs=12, n_known=12)
         (5, 10, [5, 10]),
         (5, 1, [5]),
         (1, 0, []),
-        (None, 10, []),
+        (None, 10, [12]),
+        (None, 0, []),
     ],
 )
-def test_evolutions_come_at_intervals_up_to_the_most_and_never_last(
-    network, table, interval, most, expected
+def test_evolutions_come_at_intervals_up_to_the_most_or_last(
+    network, interval, most, expected
 ):
-    organiser = evolving(TRIANGLE, 0.4, interval, most)
-    assert epochs_with_an_evolution(organiser, network, table) == expected
+    rule = evolving(0.4, interval, most)
+    assert epochs_with_an_evolution(rule, network) == expected
 
 
-def test_evolutions_are_counted_anew_at_each_start(network, table):
-    organiser = evolving(TRIANGLE, 0.4, 4, 1)
+def test_training_goes_on_after_an_evolution_until_nothing_changes(network):
+    rule, graph = evolving(0.4, None, 10), network.graph
+    rule.start(graph)
+    rounds = 0
+    while rule.epoch(graph, Epoch(1, True, in_chunks(network, 20))).goes_on:
+        rounds += 1
+    assert rounds > 0
+    assert len(graph.log) == rounds + 1
+    assert graph.log[-1]["pruned"] == graph.log[-1]["added"] == 0
+    assert not rule.epoch(graph, Epoch(2, False, in_chunks(network, 20))).goes_on
+
+
+def test_evolutions_are_counted_anew_at_each_start(network):
+    rule = evolving(0.4, 4, 1)
     for n_evolutions in (1, 2, 3):
-        found = epochs_with_an_evolution(organiser, network, table)
-        assert found == [4]
-        assert len(organiser.history) == n_evolutions
+        assert epochs_with_an_evolution(rule, network) == [4]
+        assert len(network.graph.log) == n_evolutions
 
 
-def test_interval_goes_on_over_starts(network, table):
-    organiser = evolving(TRIANGLE, 0.4, 3, 10)
+def test_interval_goes_on_over_starts(network):
+    rule = evolving(0.4, 3, 10)
     found = [
-        epochs_with_an_evolution(organiser, network, table, n_epochs=1, n_known=None)
-        for _ in range(7)
+        epochs_with_an_evolution(rule, network, n_epochs=1, n_known=None, n_before=k)
+        for k in range(7)
     ]
     assert found == [[], [], [1], [], [], [1], []]
 
 
-def test_evolution_follows_what_the_network_does(network, table):
+def test_evolution_follows_what_the_network_does(network):
     # Nothing is active, so that all edges are pruned; then everything.
-    organiser = evolving(TRIANGLE, 0.4, 1, 10)
-    network.plan = organiser.start(network.node_weights.data)
-    weights = network.node_weights.detach().clone()
+    rule, graph = evolving(0.4, 1, 10), network.graph
+    rule.start(graph)
+    weights = graph.weights.detach().clone()
     with torch.no_grad():
-        network.node_biases.fill_(-1e3)
-        network.plan = organiser.after_epoch(network, table, is_last=False)
-        assert network.plan.topology.n_edges == 0
-        network.node_biases.fill_(1e3)
-        network.plan = organiser.after_epoch(network, table, is_last=False)
-    assert network.plan.topology == TRIANGLE
-    assert torch.equal(network.node_weights, weights)
-    assert organiser.progress() == "10 edges"
-
-
-def test_new_rule_takes_effect(network, table):
-    organiser = evolving(TRIANGLE, 0.4, 1, 0)
-    assert epochs_with_an_evolution(organiser, network, table) == []
-    organiser.set_rule(0.3, 4, 2)
-    assert organiser.epsilon == 0.3
-    assert epochs_with_an_evolution(organiser, network, table) == [4, 8]
-
-
-def test_resume_takes_back_kept_weights_too():
-    W, pair = torch.ones(4, 4), np.zeros((4, 4))
-    pair[0, 1] = 1
-    organiser = evolving(Topology(np.zeros((4, 4), bool)), 0.4, None, 10)
-    plan = organiser.start(W)
-    snapshot = W.clone()
-    organiser.evolve(W, pair, 0 * pair)
-    W[0, 1] = float("nan")
-    organiser.evolve(W, 0 * pair, 0 * pair)
-    W.copy_(snapshot)
-    organiser.resume(plan)
-    organiser.finish(W)
-    assert W[0, 1] == 1
+        graph.biases.fill_(-1e3)
+        rule.epoch(graph, Epoch(1, False, in_chunks(network, 20)))
+        assert graph.topology.n_edges == 0
+        graph.biases.fill_(1e3)
+        change = rule.epoch(graph, Epoch(2, False, in_chunks(network, 20)))
+    assert graph.topology == TRIANGLE
+    assert torch.equal(graph.weights, weights)
+    assert change.summary == "10 edges"
 
 
 def test_threshold_itself_does_not_count_for_large_epsilon():

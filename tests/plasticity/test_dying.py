@@ -7,9 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from sknm.encoding.encoder import Identity
 from sknm.graph.activations import ACTIVATIONS
+from sknm.graph.equilibrium import Trace
 from sknm.graph.recursion import Recursion
-from sknm.plasticity.dying import LEAST_STEPS, DyingNeurons
+from sknm.graph.recursion_state import RecursionState
+from sknm.plasticity.dying import LEAST_STEPS, DyingRule
+from sknm.plasticity.rule import Epoch, Step
 from sknm.training.recursive import RecursiveNetwork
 
 N, N_INPUTS, N_OUTPUTS = 9, 2, 2
@@ -18,30 +22,34 @@ masks = arrays(bool, (N, N))
 
 
 def make(mask, n_steps=3, seed=0, activation="relu", **prices):
-    """A network over some edges, its organiser, and inputs."""
+    """A network over some edges, its rule, and inputs."""
     generator = torch.Generator().manual_seed(seed)
     W = torch.randn(N, N, generator=generator, dtype=torch.float64)
     b = torch.randn(N, generator=generator, dtype=torch.float64)
     X = torch.randn(8, N_INPUTS, generator=generator, dtype=torch.float64)
-    network = RecursiveNetwork(W * torch.as_tensor(mask), b, generator)
+    plan = Recursion.whole(N, N_INPUTS, N_OUTPUTS, n_steps)
+    graph = RecursionState(W * torch.as_tensor(mask), b, plan)
+    network = RecursiveNetwork(Identity(), graph, generator)
     network.sigma, network.dropout = ACTIVATIONS[activation], 0.0
     network.alpha_activity = 0.0
-    plan = Recursion.whole(N, N_INPUTS, N_OUTPUTS, n_steps)
-    organiser = DyingNeurons(plan)
-    organiser.alpha_weight = prices.get("alpha_weight", 0.0)
-    network.plan = organiser.start(network.node_weights.data)
-    return network, organiser, X
+    rule = DyingRule(activation=activation, **prices)
+    rule.start(graph)
+    return network, rule, X
 
 
-def live_an_epoch(network, organiser, X, n_steps=LEAST_STEPS):
-    """Some steps that change nothing, and what comes after the epoch."""
-    network.train()
+def take_step(network, rule, X):
+    """A step that changes nothing but what rules change."""
+    trace = Trace()
+    network.train()(X, trace)
+    step = Step(0.1, activity=trace.activity, n_passes=trace.n_passes)
+    rule.step(network.graph, step)
+
+
+def live_an_epoch(network, rule, X, n_steps=LEAST_STEPS):
+    """Some steps, and what comes after the epoch."""
     for _ in range(n_steps):
-        network(X)
-        organiser.after_step(network.node_weights.data, 0.1, False)
-    network.plan = organiser.after_epoch(network, None, False)
-    if organiser.survivors() is not None:
-        network.keep(organiser.survivors())
+        take_step(network, rule, X)
+    return rule.epoch(network.graph, Epoch(1))
 
 
 def outputs(network, X):
@@ -52,96 +60,124 @@ def outputs(network, X):
 @settings(deadline=None)
 @given(mask=masks, n_steps=st.integers(1, 4), seed=st.integers(0, 100))
 def test_the_dead_are_not_missed(mask, n_steps, seed):
-    network, organiser, X = make(mask, n_steps, seed)
+    network, rule, X = make(mask, n_steps, seed)
     before, _ = outputs(network, X)
-    live_an_epoch(network, organiser, X)
+    live_an_epoch(network, rule, X)
     for after in outputs(network, X):
         torch.testing.assert_close(after, before)
-    network.plan = organiser.finish(network.node_weights.data)
+    rule.end(network.graph)
     torch.testing.assert_close(outputs(network, X)[0], before)
-    assert len(network.plan.neurons) == network.n_nodes
-    assert {0, 1, N - 2, N - 1} <= {*network.plan.neurons.tolist()}
+    assert len(network.graph.plan.neurons) == network.graph.n_nodes
+    assert {0, 1, N - 2, N - 1} <= {*network.graph.plan.neurons.tolist()}
 
 
 def test_silent_neurons_die():
-    network, organiser, X = make(np.ones((N, N), bool))
-    network.node_weights.data[:, 4] = 0
-    network.node_biases.data[4] = -1
-    live_an_epoch(network, organiser, X)
-    assert 4 not in network.plan.neurons
+    network, rule, X = make(np.ones((N, N), bool))
+    network.graph.weights.data[:, 4] = 0
+    network.graph.biases.data[4] = -1
+    live_an_epoch(network, rule, X)
+    assert 4 not in network.graph.plan.neurons
 
 
 def test_neurons_that_nobody_hears_die():
     mask = np.ones((N, N), bool)
     mask[5] = False
-    network, organiser, X = make(mask, activation="sigmoid")
-    live_an_epoch(network, organiser, X)
-    assert network.plan.neurons.tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
+    network, rule, X = make(mask, activation="sigmoid")
+    live_an_epoch(network, rule, X)
+    assert network.graph.plan.neurons.tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
 
 
 def test_neurons_that_were_active_once_in_an_epoch_live():
-    network, organiser, X = make(np.ones((N, N), bool))
-    network.node_weights.data[:, 4] = 0
-    network.node_biases.data[4] = 1
-    network(X)
-    network.node_biases.data[4] = -1
-    live_an_epoch(network, organiser, X)
-    assert 4 in network.plan.neurons
+    network, rule, X = make(np.ones((N, N), bool))
+    network.graph.weights.data[:, 4] = 0
+    network.graph.biases.data[4] = 1
+    take_step(network, rule, X)
+    network.graph.biases.data[4] = -1
+    live_an_epoch(network, rule, X)
+    assert 4 in network.graph.plan.neurons
 
 
 def test_nobody_dies_within_a_few_steps():
-    network, organiser, X = make(np.zeros((N, N), bool))
-    live_an_epoch(network, organiser, X, LEAST_STEPS - 1)
-    assert network.n_nodes == N
-    live_an_epoch(network, organiser, X, 1)
-    assert network.n_nodes == N_INPUTS + N_OUTPUTS
+    network, rule, X = make(np.zeros((N, N), bool))
+    live_an_epoch(network, rule, X, LEAST_STEPS - 1)
+    assert network.graph.n_nodes == N
+    live_an_epoch(network, rule, X, 1)
+    assert network.graph.n_nodes == N_INPUTS + N_OUTPUTS
 
 
 def test_without_use_between_first_step_and_last_inputs_and_outputs_are_left_out():
     mask = np.ones((N, N), bool)
     mask[:, :N_INPUTS] = False  # nothing enters them, and their biases are negative
     mask[-N_OUTPUTS:] = False
-    network, organiser, X = make(mask)
-    network.node_biases.data[:N_INPUTS] = -1
-    live_an_epoch(network, organiser, X)
-    hidden = network.plan.hidden
-    assert (hidden.start, hidden.stop) == (N_INPUTS, network.n_nodes - N_OUTPUTS)
+    network, rule, X = make(mask)
+    network.graph.biases.data[:N_INPUTS] = -1
+    live_an_epoch(network, rule, X)
+    hidden = network.graph.plan.hidden
+    assert (hidden.start, hidden.stop) == (N_INPUTS, network.graph.n_nodes - N_OUTPUTS)
 
 
-def test_history_counts_the_active():
-    network, organiser, X = make(np.ones((N, N), bool))
-    live_an_epoch(network, organiser, X)
-    network.node_weights.data[:, -N_OUTPUTS:] = 0
-    network.node_biases.data[:] = 0
-    live_an_epoch(network, organiser, X)
-    assert organiser.history[0] > organiser.history[1] == 0
-    assert organiser.progress() == "0 active neurons"
+def test_record_counts_the_active():
+    network, rule, X = make(np.ones((N, N), bool))
+    first = live_an_epoch(network, rule, X)
+    network.graph.weights.data[:, -N_OUTPUTS:] = 0
+    network.graph.biases.data[:] = 0
+    last = live_an_epoch(network, rule, X)
+    assert first.record > last.record == 0
+    assert last.summary == "0 active neurons"
+
+
+def test_survivors_are_those_that_are_left():
+    network, rule, X = make(np.ones((N, N), bool))
+    network.graph.weights.data[:, 4] = 0
+    network.graph.biases.data[4] = -1
+    change = live_an_epoch(network, rule, X)
+    assert change.survivors.tolist() == network.graph.plan.neurons.tolist()
+    assert live_an_epoch(network, rule, X).survivors is None
 
 
 def test_weights_shrink_by_their_price():
-    network, organiser, _ = make(np.ones((N, N), bool), alpha_weight=2.0)
-    before = network.node_weights.data.clone()
-    organiser.after_step(network.node_weights.data, 0.1, False)
-    shrunk = before.abs() - network.node_weights.data.abs()
+    network, rule, _ = make(np.ones((N, N), bool), alpha_weight=2.0)
+    before = network.graph.weights.data.clone()
+    rule.step(network.graph, Step(0.1))
+    shrunk = before.abs() - network.graph.weights.data.abs()
     torch.testing.assert_close(shrunk, before.abs().clamp_max(0.2))
 
 
 def test_step_sizes_do_not_follow_the_number_of_the_living():
-    network, organiser, X = make(np.zeros((N, N), bool))
-    before = organiser.step_scale()
-    live_an_epoch(network, organiser, X)
-    assert organiser.step_scale() == before == 1
-    plan = Recursion.whole(400, 2, 2, 3)
-    assert DyingNeurons(plan).step_scale() == pytest.approx(0.5)
+    network, rule, X = make(np.zeros((N, N), bool))
+    before = network.graph.group.step_scale
+    live_an_epoch(network, rule, X)
+    rule.start(network.graph)
+    assert network.graph.group.step_scale == before == 1
+    n = 400
+    large = RecursionState(
+        torch.zeros(n, n), torch.zeros(n), Recursion.whole(n, 2, 2, 3)
+    )
+    DyingRule().start(large)
+    assert large.group.step_scale == pytest.approx(0.5)
 
 
 def test_going_back_brings_the_dead_back():
-    network, organiser, X = make(np.zeros((N, N), bool))
-    plan = network.plan
-    parameters = {k: v.clone() for k, v in network.state_dict().items()}
-    live_an_epoch(network, organiser, X)
-    assert not network.load(parameters)
-    organiser.resume(plan)
-    assert organiser.plan is plan
-    assert network.n_nodes == N == len(network.activity)
-    assert network.load(parameters)
+    network, rule, X = make(np.zeros((N, N), bool))
+    before = network.snapshot()
+    live_an_epoch(network, rule, X)
+    assert network.graph.n_nodes < N
+    assert not network.restore(before)
+    assert network.graph.plan is before.graph.plan
+    assert network.graph.n_nodes == N
+    assert network.graph.is_whole
+    assert network.restore(before)
+
+
+def test_nobody_dies_of_what_was_seen_of_another_graph():
+    # As after early stopping: the graph is back, what was observed is of a later one.
+    network, rule, X = make(np.zeros((N, N), bool))
+    live_an_epoch(network, rule, X, LEAST_STEPS - 1)
+    best = network.graph.snapshot()
+    rule.end(network.graph)
+    settled = network.graph.snapshot()
+    network.graph.restore(best)
+    take_step(network, rule, X)
+    network.graph.restore(settled)
+    assert rule.epoch(network.graph, Epoch(2, is_last=True)).survivors is None
+    assert network.graph.n_nodes == N

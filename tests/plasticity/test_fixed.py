@@ -15,8 +15,10 @@ from sknm import (
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.draw import draw_edges, random_part, restraint
 from sknm.graph.equilibrium import solve
+from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
-from sknm.plasticity.fixed import FixedGraph
+from sknm.plasticity.fixed import FixedRule, NoRule
+from sknm.plasticity.rule import Change, Epoch, Step
 
 
 def seeded(seed=0):
@@ -26,24 +28,29 @@ def seeded(seed=0):
 # Training
 
 
+def graph_of(W, topology):
+    """A graph whose weights are W itself."""
+    return EquationState(W, torch.zeros(len(W)), topology)
+
+
 @pytest.mark.parametrize("decay", [0, 0.1])
 def test_absent_edges_stay_zero_while_the_others_are_trained(decay):
     topology = random_part(Topology.triangular(8), 0.5, seeded())
     absent = torch.from_numpy(~topology.to_dense())
-    W = torch.randn(8, 8, generator=seeded()).requires_grad_()
+    graph = graph_of(torch.randn(8, 8, generator=seeded()), topology)
+    W, rule = graph.weights, FixedRule()
     first = W.detach().clone()
-    organiser = FixedGraph(topology)
-    plan = organiser.start(W.data)
+    rule.start(graph)
     optimizer = torch.optim.SGD([W], lr=0.1, momentum=0.9, weight_decay=decay)
     x = torch.randn(20, 8, generator=seeded(1))
     for _ in range(10):
-        z = solve(x, W, plan, gradient=organiser.gradient()).value
+        z = solve(x, W, graph.plan, gradient=graph.trained).value
         optimizer.zero_grad()
         ((z - 1) ** 2).mean().backward()
-        organiser.before_step(W.grad)
         optimizer.step()
-        plan = organiser.after_step(W.data, 0.1, strained=False)
-    assert organiser.finish(W.data).topology == topology
+        rule.step(graph, Step(0.1))
+    rule.end(graph)
+    assert graph.topology == topology
     assert not W[absent].any()
     assert (W[~absent] != first[~absent]).sum() > 5
 
@@ -53,13 +60,13 @@ def test_no_optimizer_makes_edges_between_other_layers(overlapping, optimizer):
     model = FeedForwardClassifier(
         hidden_layer_sizes=(5, 4, 3), optimizer=optimizer, max_iter=3, random_state=0
     ).fit(*overlapping)
-    W = model.net_.module_.node_weights.detach().numpy()
+    W = model.net_.module_.graph.weights.detach().numpy()
     assert np.array_equal(W != 0, Topology.layered([5, 4, 3]).to_dense())
 
 
 def test_start_cuts_the_weights_of_absent_edges():
     W = torch.ones(5, 5)
-    FixedGraph(Topology.layered([2, 3])).start(W)
+    FixedRule().start(graph_of(W, Topology.layered([2, 3])))
     assert np.array_equal(W.numpy(), Topology.layered([2, 3]).to_dense())
 
 
@@ -67,20 +74,36 @@ def test_start_cuts_the_weights_of_absent_edges():
     ("n_sources", "expected"), [(1, 1), (16, 1), (64, 1 / 2), (144, 1 / 3)]
 )
 def test_nodes_with_many_edges_get_smaller_steps(n_sources, expected):
-    organiser = FixedGraph(Topology.layered([n_sources, 2]), full_step_edges=16)
-    assert organiser.step_scale() == pytest.approx(expected)
+    n = n_sources + 2
+    graph = graph_of(torch.ones(n, n), Topology.layered([n_sources, 2]))
+    FixedRule(full_step_edges=16).start(graph)
+    assert graph.group.step_scale == pytest.approx(expected)
 
 
 def test_graph_without_edges_gets_whole_steps():
-    assert FixedGraph(Topology.layered([4])).step_scale() == 1
+    graph = graph_of(torch.ones(4, 4), Topology.layered([4]))
+    FixedRule().start(graph)
+    assert graph.group.step_scale == 1
 
 
 def test_nothing_happens_to_the_edges():
-    organiser = FixedGraph(Topology.layered([2, 3]))
-    plan = organiser.start(torch.ones(5, 5))
-    assert organiser.after_epoch(None, None, is_last=False) is plan
-    assert organiser.history == []
-    assert organiser.progress() == "6 edges"
+    graph, rule = graph_of(torch.ones(5, 5), Topology.layered([2, 3])), FixedRule()
+    plan = graph.plan
+    rule.start(graph)
+    rule.step(graph, Step(0.1))
+    change = rule.epoch(graph, Epoch(1))
+    rule.end(graph)
+    assert graph.plan is plan
+    assert graph.trained == "edges"
+    assert graph.log == []
+    assert change == Change(summary="6 edges")
+
+
+def test_no_rule_has_all_weights_trained():
+    graph, rule = graph_of(torch.ones(3, 3), Topology.layered([3])), NoRule(0.3)
+    rule.start(graph)
+    assert (graph.trained, graph.group.step_scale) == ("all", 0.3)
+    assert rule.epoch(graph, Epoch(1)) == Change()
 
 
 # Chains of squares
@@ -113,7 +136,11 @@ def test_only_long_chains_of_squares_are_restrained(activation):
 def test_restraint_makes_start_and_steps_smaller(topology):
     whole, small = (draw_edges(topology, seeded(), share) for share in (1, 0.2))
     np.testing.assert_allclose(small, 0.04 * whole, rtol=1e-5)
-    steps = [FixedGraph(topology, restraint=r).step_scale() for r in (1, 0.2)]
+    graph = graph_of(whole, topology)
+    steps = []
+    for share in (1, 0.2):
+        FixedRule(restraint=share).start(graph)
+        steps.append(graph.group.step_scale)
     assert steps[1] == pytest.approx(0.2 * steps[0])
 
 

@@ -109,44 +109,16 @@ def test_nm_price_by_edges_is_the_number_of_edges_in_the_module(three_modules):
     np.testing.assert_array_equal(prices, [[2, 2, 2, 2, 2, 0]])
 
 
-def test_bridge_price_is_the_share_of_nodes_in_the_module_it_would_make(three_modules):
-    prices = ModulePenalty("bridge", 1.0).prices(three_modules)
-    a, b, c = 5 / 6, 4 / 6, 3 / 6
-    expected = [
-        [0, 0, 0, a, a, b],
-        [0, 0, 0, a, a, b],
-        [0, 0, 0, a, a, b],
-        [a, a, a, 0, 0, c],
-        [a, a, a, 0, 0, c],
-        [b, b, b, c, c, 0],
-    ]
-    np.testing.assert_allclose(prices, expected)
-
-
 def test_strong_modules_have_prices_of_their_own(three_modules):
     # Nodes 0, 1, 2 and 5 are on no cycle: each of them is a strong module.
     prices = ModulePenalty("nm", 1.0).prices(three_modules, "strong")
     np.testing.assert_allclose(prices, np.array([[1, 1, 1, 2, 2, 1]]) / 6)
-    bridges = ModulePenalty("bridge", 1.0).prices(three_modules, "strong")
-    assert bridges[0, 1] == pytest.approx(2 / 6)
-    assert bridges[0, 3] == pytest.approx(3 / 6)
-    assert bridges[3, 4] == 0
 
 
 @pytest.mark.parametrize("kind", ["l1", "l2"])
 def test_l1_and_l2_cost_the_same_everywhere(kind, three_modules):
     prices = ModulePenalty(kind, 1.0).prices(three_modules)
     np.testing.assert_array_equal(np.broadcast_to(prices, (6, 6)), np.ones((6, 6)))
-
-
-def test_edges_inside_modules_are_free_where_bridges_are_priced(three_modules, W):
-    penalty = ModulePenalty("bridge", 100.0)
-    before = W.clone()
-    penalty.apply(W, torch.from_numpy(penalty.prices(three_modules)), 1.0)
-    labels = torch.from_numpy(three_modules.weak_labels)
-    inside = labels[:, None] == labels
-    assert torch.equal(W[inside], before[inside])
-    assert torch.equal(W[~inside], torch.zeros_like(W[~inside]))
 
 
 def test_nm_pushes_larger_modules_harder(three_modules):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
-from sknm.plasticity.sparsity import DEGREE_INTERVAL, SparseGraph, adaptive_prices
+from sknm.plasticity.rule import Step
+from sknm.plasticity.sparsity import DEGREE_INTERVAL, SparseRule, adaptive_prices
 
 N_NODES = 7
 STEP_SIZE = 0.02
@@ -20,9 +22,12 @@ def W():
 
 
 def make(sparsity="uniform", alpha=2.0):
-    organiser = SparseGraph(Topology.triangular(N_NODES))
-    organiser.sparsity, organiser.alpha = sparsity, alpha
-    return organiser
+    return SparseRule(sparsity=sparsity, alpha=alpha)
+
+
+def graph_of(W):
+    """A graph whose weights are W itself."""
+    return EquationState(W, torch.zeros(len(W)), Topology.triangular(len(W)))
 
 
 def thin(W):
@@ -76,24 +81,26 @@ def test_graph_without_edges_has_prices_that_are_numbers():
 def test_step_is_a_soft_threshold_by_step_size_times_alpha_times_price(
     W, sparsity, alpha
 ):
-    organiser = make(sparsity, alpha)
-    organiser.start(thin(W))
+    rule = make(sparsity, alpha)
+    graph = graph_of(thin(W))
+    rule.start(graph)
     prices = [1.0] * N_NODES if sparsity == "uniform" else literal_prices(W)
     expected = shrunk(W, [STEP_SIZE * alpha * price for price in prices])
-    organiser.after_step(W, STEP_SIZE, strained=False)
+    rule.step(graph, Step(STEP_SIZE))
     np.testing.assert_allclose(W, expected, rtol=1e-12, atol=1e-15)
     # The zeros are exact: they are what makes edges vanish.
     assert torch.equal(W == 0, expected == 0)
 
 
 def test_prices_are_looked_at_now_and_then():
-    organiser = make("adaptive", alpha=0.5)
+    rule = make("adaptive", alpha=0.5)
     W = torch.full((N_NODES, N_NODES), 100.0).triu_(1)
-    organiser.start(W)
+    graph = graph_of(W)
+    rule.start(graph)
     lost = []
     for _ in range(DEGREE_INTERVAL + 1):
         before = W[0, 1].item()
-        organiser.after_step(W, STEP_SIZE, strained=False)
+        rule.step(graph, Step(STEP_SIZE))
         lost.append(before - W[0, 1].item())
         # The others are gone: at the next look, this edge costs all there is.
         W[:, 2:] = 0
@@ -103,66 +110,88 @@ def test_prices_are_looked_at_now_and_then():
 
 
 def test_new_start_looks_at_prices_anew(W):
-    organiser = make("adaptive")
-    organiser.start(W)
-    organiser.after_step(W, STEP_SIZE, strained=False)
-    organiser.start(thin(W))
+    rule = make("adaptive")
+    graph = graph_of(W)
+    rule.start(graph)
+    rule.step(graph, Step(STEP_SIZE))
+    graph = graph_of(thin(W))
+    rule.start(graph)
     prices = literal_prices(W)
-    expected = shrunk(W, [STEP_SIZE * organiser.alpha * price for price in prices])
-    organiser.after_step(W, STEP_SIZE, strained=False)
+    expected = shrunk(W, [STEP_SIZE * rule.alpha * price for price in prices])
+    rule.step(graph, Step(STEP_SIZE))
     np.testing.assert_allclose(W, expected, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("sparsity", ["uniform", "adaptive"])
 def test_without_a_price_everything_stays(W, sparsity):
-    organiser = make(sparsity, alpha=0)
+    rule = make(sparsity, alpha=0)
     before = W.clone()
-    organiser.start(W)
+    graph = graph_of(W)
+    rule.start(graph)
     for _ in range(3):
-        organiser.after_step(W, STEP_SIZE, strained=False)
+        rule.step(graph, Step(STEP_SIZE))
     assert torch.equal(W, before)
-    assert organiser.finish(W).topology == Topology.triangular(N_NODES)
+    rule.end(graph)
+    assert graph.topology == Topology.triangular(N_NODES)
 
 
 # Edges that vanish
 
 
 def test_vanished_edges_are_absent_when_training_ends(W):
-    organiser = make(alpha=20)
-    organiser.start(W)
+    rule = make(alpha=20)
+    graph = graph_of(W)
+    rule.start(graph)
     expected = (abs(W) > 20 * STEP_SIZE).numpy()
-    organiser.after_step(W, STEP_SIZE, strained=False)
-    topology = organiser.finish(W).topology
+    rule.step(graph, Step(STEP_SIZE))
+    rule.end(graph)
+    topology = graph.topology
     assert np.array_equal(topology.to_dense(), expected)
     assert 0 < topology.n_edges < N_NODES * (N_NODES - 1) / 2
 
 
 def test_vanished_edges_are_trained_and_come_back(W):
-    organiser = make(alpha=20)
-    organiser.start(W)
+    rule, graph = make(alpha=20), graph_of(W)
+    rule.start(graph)
     W[0, 1] = 0.1
-    plan = organiser.after_step(W, STEP_SIZE, strained=False)
+    rule.step(graph, Step(STEP_SIZE))
     assert W[0, 1] == 0
-    assert not organiser.finish(W).topology.edges[0, 1]
     # While it is trained, the edge is there and has a gradient.
-    assert plan.topology == Topology.triangular(N_NODES)
+    assert graph.topology == Topology.triangular(N_NODES)
+    rule.end(graph)
+    assert not graph.topology.edges[0, 1]
+    rule.start(graph)
+    assert graph.topology == Topology.triangular(N_NODES)
     W[0, 1] -= 1
-    organiser.after_step(W, STEP_SIZE, strained=False)
+    rule.step(graph, Step(STEP_SIZE))
     assert W[0, 1].item() == pytest.approx(-0.6)
-    assert organiser.finish(W).topology.edges[0, 1]
+    rule.end(graph)
+    assert graph.topology.edges[0, 1]
 
 
-def test_finishing_changes_nothing_for_a_training_that_goes_on(W):
-    organiser = make(alpha=20)
-    plan = organiser.start(W)
-    organiser.after_step(W, STEP_SIZE, strained=False)
-    before = W.clone()
-    organiser.finish(W)
-    assert torch.equal(W, before)
-    assert organiser.after_step(W, STEP_SIZE, strained=False) is plan
+def test_another_rule_has_all_edges_trained_too(W):
+    rule, graph = make(alpha=20), graph_of(W)
+    rule.start(graph)
+    rule.step(graph, Step(STEP_SIZE))
+    rule.end(graph)
+    assert graph.topology != Topology.triangular(N_NODES)
+    make(alpha=3).start(graph)
+    assert graph.topology == Topology.triangular(N_NODES)
+
+
+def test_an_end_changes_nothing_for_a_training_that_goes_on(W):
+    rule, graph = make(alpha=20), graph_of(W)
+    rule.start(graph)
+    rule.step(graph, Step(STEP_SIZE))
+    before = graph.snapshot()
+    rule.end(graph)
+    assert torch.equal(W, before.parameters["weights"])
+    graph.restore(before)
+    rule.step(graph, Step(STEP_SIZE))
+    assert graph.plan is before.plan
 
 
 def test_start_cuts_edges_back_to_earlier_nodes():
     W = torch.ones(N_NODES, N_NODES)
-    make().start(W)
+    make().start(graph_of(W))
     assert np.array_equal(W.numpy(), Topology.triangular(N_NODES).to_dense())

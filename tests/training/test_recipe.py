@@ -1,21 +1,67 @@
-"""How large the steps of parameters are."""
+"""How many rows, epochs and steps, and how large the steps are over time."""
+
+import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sknm.training.recipe import step_scale
+from sknm.training.recipe import (
+    Constant,
+    Course,
+    OneCycle,
+    choose_batch_size,
+    choose_max_iter,
+)
 
 
 @pytest.mark.parametrize(
-    ("name", "fan_in", "scale"),
-    [
-        ("input_weights", 16, 1),
-        ("input_weights", 64, 0.5),
-        ("constraint_weights", 64, 0.5),
-        ("output_weights", 400, 1),
-        ("output_weights", 1600, 0.5),
-        ("node_weights", 10**6, 1),
-        ("node_biases", 10**6, 1),
-    ],
+    ("n_samples", "size"), [(1, 1), (127, 127), (128, 128), (1999, 128), (2000, 256)]
 )
-def test_steps_shrink_as_what_they_add_up_to_grows(name, fan_in, scale):
-    assert step_scale(name, fan_in) == scale
+def test_batches_are_larger_for_larger_data(n_samples, size):
+    assert choose_batch_size(n_samples) == size
+
+
+@given(st.integers(1, 10**6))
+def test_training_has_at_least_300_steps_and_28_epochs(n_samples):
+    batch_size = choose_batch_size(n_samples)
+    n_epochs = choose_max_iter(n_samples, batch_size)
+    n_batches = math.ceil(n_samples / batch_size)
+    least = 28 if n_samples < 8000 else 32
+    assert n_epochs >= least
+    assert n_epochs * n_batches >= 300
+    assert n_epochs == least or (n_epochs - 1) * n_batches < 300
+
+
+@given(st.integers(3, 2000), st.floats(1e-6, 10))
+def test_rate_rises_from_a_25th_to_the_peak_and_falls_to_almost_nothing(n, peak):
+    cycle = OneCycle(peak, n)
+    rates = [cycle(step) for step in range(n)]
+    top = math.ceil(0.3 * n)
+    assert rates[0] == pytest.approx(peak / 25)
+    assert rates[-1] == pytest.approx(peak / 2500)
+    assert max(rates) <= peak * (1 + 1e-12)
+    assert rates[:top] == sorted(rates[:top])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+def test_rate_reaches_its_peak():
+    assert OneCycle(0.5, 100)(30) == pytest.approx(0.5)
+
+
+def test_single_step_has_a_small_rate():
+    assert OneCycle(0.5, 1)(0) == pytest.approx(0.02)
+
+
+def test_rate_stays_at_its_end_after_the_last_step():
+    assert OneCycle(0.5, 10)(1000) == OneCycle(0.5, 10)(9)
+
+
+def test_whole_training_has_a_cycle_over_all_its_steps():
+    assert Course(4, 0.1).schedule(5) == OneCycle(0.1, 20)
+
+
+def test_part_of_a_training_has_the_same_rate_throughout():
+    rate = Course(1, 0.1, is_whole=False).schedule(5)
+    assert rate == Constant(0.1)
+    assert rate(0) == rate(10**9) == 0.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from sknm.graph.blocks import ModuleWeights, pairs_above
-from sknm.graph.equilibrium import Gradient
 from sknm.graph.plan import Plan
 from sknm.graph.stability import guard, settle
+from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
 from sknm.plasticity.bridges import Bridges, update_interval
 from sknm.plasticity.modules import FREE, ModulePenalty, admissible_merges
+from sknm.plasticity.rule import Change, Epoch, Remade, Step
 
 FIRST_INTERVAL, LONGEST_INTERVAL = 5, 40
 """Steps between two looks at which edges are above the threshold, at first and at most.
@@ -42,187 +43,136 @@ size: larger blocks get steps in inverse proportion."""
 
 
 @dataclass
-class ModularOrganiser:
+class ModularRule(Remade):
     """Thresholds, prices and guards the weights after each step of the optimiser.
 
     Edges of at most `tau` are left out of the solves, but all weights
     keep being updated, so that an edge can come back (NM section 2).
 
-    Parameters
-    ----------
-    make_optimizer : callable
-        Makes an Adam optimiser of a list of tensors, for the edges between modules.
-
     Attributes
     ----------
-    tau : float
-        Threshold of an edge's absolute weight. It may change, as all that follows, from
-        one :meth:`start` to the next.
+    tau : float, default=0.0
+        Threshold of an edge's absolute weight.
     penalty : ModulePenalty
-        What edges cost.
-    connection : {"weak", "strong"}
+        What edges cost; nothing by default.
+    connection : {"weak", "strong"}, default="weak"
         Which components are the modules.
     stability : {"monotone", "contraction"} or None
         What the cyclic blocks are kept to.
-    margin : float
+    margin : float, default=0.0
         How far below 1 they stay.
-    blockwise : bool
+    is_blockwise : bool, default=True
         Whether the weights inside modules may be trained apart from the others, where
         these are priced alone: it saves time and memory, but not every optimiser
         stands it.
-    history : list of dict
-        What :meth:`after_epoch` found, once per call.
     """
 
-    make_optimizer: Callable[[list[Tensor]], Any]
     tau: float = 0.0
     penalty: ModulePenalty = FREE
     connection: str = "weak"
     stability: str | None = None
     margin: float = 0.0
-    blockwise: bool = True
-    history: list[dict[str, float]] = field(default_factory=list)
-    _step: int = 0
-    _next_look: int = 0
-    _interval: int = FIRST_INTERVAL
-    _plan: Plan | None = None
-    _edges: np.ndarray | None = None
-    _prices: Tensor | None = None
-    _labels: np.ndarray | None = None
-    _modules: ModuleWeights | None = None
-    _bridges: Bridges | None = None
-    _coming: Callable[[], Plan] | None = None
+    is_blockwise: bool = True
 
-    def start(self, W: Tensor) -> Plan:
-        """Bring the weights of a new graph in order; `W` is changed in place."""
+    def __post_init__(self) -> None:
+        """Set what is kept beside the parameters."""
+        self._step = self._next_look = 0
+        self._interval = FIRST_INTERVAL
+        self._known: Plan | None = None  # of which what follows is true
+        self._edges: np.ndarray | None = None
+        self._prices: Tensor | None = None
+        self._labels: np.ndarray | None = None
+        self._modules: ModuleWeights | None = None
+        self._bridges: Bridges | None = None
+        self._coming: Callable[[], Plan] | None = None
+
+    @torch.no_grad()
+    def start(self, graph: EquationState) -> None:
+        """Bring the weights of a new graph in order."""
+        W = graph.weights.data
         self._step, self._interval = 0, FIRST_INTERVAL
-        self._plan = self._labels = self._modules = self._coming = self._prices = None
+        self._edges = self._labels = self._modules = self._coming = self._prices = None
         if not self.penalty.prices_bridges_only:
             self._bridges = None
         else:
             if self._bridges is None:
-                self._bridges = Bridges(self.make_optimizer)
+                self._bridges = Bridges()
             self._bridges.start(W, self.tau, self.penalty)
-        self._plan = self._adopt(W, self._look(W))
+        self._adopt(graph, self._look(graph))
         if self.stability is not None:
             # One clip may not do: what it puts on the diagonal is dropped.
             for _ in range(FIRST_CLIPS):
-                if not self._guard(W, self._plan):
+                if not self._guard(graph):
                     break
-        return self._plan
 
-    def gradient(self) -> Gradient | ModuleWeights:
-        """For which weights the next step needs a gradient."""
-        if self._modules is not None and self.blockwise:
-            return self._modules
-        return "all"
-
-    def before_step(self, network: Any) -> None:
-        """Keep the gradient of the edges between modules from the optimiser."""
-        if self._bridges is None or self._modules is None:
-            return
-        every = update_interval(network.n_nodes, self._modules.mean_size)
-        if self._step % every == 0:
-            self._bridges.take(network.memory.flow)
-        if not self.blockwise:
-            labels = torch.as_tensor(self._labels, device=network.device)
-            network.node_weights.grad.masked_fill_(labels[:, None] != labels, 0)
-
-    def step_scale(self) -> float:
-        """Share of the learning rate that the node weights get."""
-        assert self._plan is not None, "start comes first"
-        sizes = [batch.shape[1] for batch in self._plan.batches]
-        return min(1.0, REFERENCE_SIZE / max(sizes, default=1))
-
-    def after_step(self, W: Tensor, step_size: float, strained: bool) -> Plan:
-        """Change the weights in place, and return how to solve with them.
-
-        Parameters
-        ----------
-        W : Tensor of shape (n_nodes, n_nodes)
-            Weights after a step of the optimiser.
-        step_size : float
-            The optimiser's step size for these weights.
-        strained : bool
-            Whether the last solve came to its iteration limit.
-
-        Returns
-        -------
-        Plan
-            Of the edges above the threshold.
-        """
-        assert self._plan is not None, "start comes first"
+    @torch.no_grad()
+    def step(self, graph: EquationState, step: Step) -> None:
+        """Change the weights, and the graph if it is time."""
+        W = graph.weights.data
         if self._modules is not None and self._bridges is not None:
-            if not self.blockwise:
-                self._modules.read(W)
-            try:
-                self._bridges.step(W, step_size)
-            finally:  # also if the user interrupts: the weights inside are spoiled
-                self._modules.write(W)
+            self._step_apart(W, self._modules, self._bridges, step)
         elif self._prices is not None:
-            self.penalty.apply(W, self._prices, step_size)
+            self.penalty.apply(W, self._prices, step.size)
         self._step += 1
         if self._step == self._next_look:
-            self._coming = self._look(W)
+            self._coming = self._look(graph)
         if self._step == self._next_look + look_steps(W) and self._coming is not None:
-            return self._adopt(W, self._coming)
-        if self.stability is not None and (
-            strained or self._step % GUARD_INTERVAL == 0
+            self._adopt(graph, self._coming)
+        elif self.stability is not None and (
+            step.is_strained or self._step % GUARD_INTERVAL == 0
         ):
-            self._guard(W, self._plan)
-        return self._plan
+            self._guard(graph)
 
-    def finish(self, W: Tensor) -> Plan:
-        """Fulfil the guarantee to the letter; `W` is changed in place."""
-        if self._labels is not None:
-            self._hold(W, pairs_above(W, self.tau), self._labels)
-        _, self._plan = settle(W, self.tau, self.stability, self.margin)
-        return self._plan
-
-    def after_epoch(self, network: Any, table: Any, is_last: bool) -> Plan:
+    def epoch(self, graph: EquationState, epoch: Epoch) -> Change:
         """Record the number of modules, the largest one's share, and the density."""
-        assert self._plan is not None, "start comes first"
-        topology = self._plan.topology
+        topology = graph.topology
         sizes = topology.sizes(self.connection)
-        self.history.append(
-            {
-                "n_modules": len(sizes),
-                "largest_share": float(sizes.max() / topology.n_nodes),
-                "density": topology.density,
-            }
-        )
-        return self._plan
+        record = {
+            "n_modules": len(sizes),
+            "largest_share": float(sizes.max() / topology.n_nodes),
+            "density": topology.density,
+        }
+        return Change(record=record, summary=f"{len(sizes)} modules")
 
-    def survivors(self) -> Tensor | None:
-        """Return the nodes that the last epoch left: all, for which None stands."""
-        return None
+    @torch.no_grad()
+    def end(self, graph: EquationState) -> None:
+        """Fulfil the guarantee to the letter."""
+        W = graph.weights.data
+        if self._labels is not None and graph.plan is self._known:
+            self._hold(W, pairs_above(W, self.tau), self._labels)
+        _, plan = settle(W, self.tau, self.stability, self.margin)
+        graph.adopt(plan)
 
-    def resume(self, plan: Plan) -> None:
-        """Go back to a plan that was in use before."""
-        if plan is not self._plan:  # what follows is of another graph
-            self._edges = self._labels = self._modules = self._coming = None
-        self._plan = plan
-
-    def forget(self) -> None:
-        """Drop what only further training would need; a start makes it anew."""
-        self._plan = self._edges = self._prices = self._labels = None
-        self._modules = self._bridges = self._coming = None
+    def __copy__(self) -> ModularRule:
+        """Return the same rule as it is between two trainings."""
+        other: ModularRule = super().__copy__()
+        other._bridges = self._bridges and self._bridges.at_rest()
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what to pickle: not what a start makes anew."""
-        return vars(self) | dict.fromkeys(("_coming", "_modules", "_prices"))
+        """Return what to pickle: the bridges, too, which remember their gradients."""
+        return super().__getstate__() | {"_bridges": self._bridges}
 
-    def progress(self) -> str:
-        """Say in a few words how the graph looks."""
-        return f"{self.history[-1]['n_modules']} modules" if self.history else ""
+    def _step_apart(
+        self, W: Tensor, modules: ModuleWeights, bridges: Bridges, step: Step
+    ) -> None:
+        """Move bridges now and then; the weights inside modules move at each step."""
+        if not self.is_blockwise:
+            modules.read(W)
+        try:
+            every = update_interval(len(W), modules.mean_size)
+            if self._step % every == 0 and step.flow is not None:
+                bridges.step(W, step.flow, step.size)
+        finally:  # also if the user interrupts: the weights inside are spoiled
+            modules.write(W)
 
-    def _look(self, W: Tensor) -> Callable[[], Plan]:
+    def _look(self, graph: EquationState) -> Callable[[], Plan]:
         """See which edges are above the threshold; return what waits for their plan."""
-        edges, plan = self._find_edges(W), self._plan
+        W = graph.weights.data
+        edges, plan = self._find_edges(W), graph.plan
         if self._labels is not None:
             edges = self._hold(W, edges, self._labels)
-        former = np.arange(0) if self._edges is None else self._edges
-        if plan is not None and np.array_equal(edges, former):
+        if self._edges is not None and np.array_equal(edges, self._edges):
             return lambda: plan
         self._edges = edges
         if not look_steps(W):
@@ -232,12 +182,13 @@ class ModularOrganiser:
         executor.shutdown(wait=False)  # its thread ends with this
         return coming.result
 
-    def _adopt(self, W: Tensor, coming: Callable[[], Plan]) -> Plan:
+    def _adopt(self, graph: EquationState, coming: Callable[[], Plan]) -> None:
         """Guard the blocks of a plan, and price edges by its modules."""
-        plan = self._plan = coming()
+        self._known = plan = coming()
+        graph.adopt(plan)
         labels, self._coming = self._labels, None
         if self.stability is not None:
-            self._guard(W, plan)
+            self._guard(graph)
         found = plan.topology.labels(self.connection)
         is_known = labels is not None and np.array_equal(found, labels)
         former, self._interval = self._interval, FIRST_INTERVAL
@@ -245,9 +196,21 @@ class ModularOrganiser:
             self._interval = min(LONGEST_INTERVAL, former + 1)
         else:
             self._labels = found
-            self._set_prices(W, plan.topology)
+            self._set_prices(graph.weights.data, plan.topology)
+        self._train(graph, found)
         self._next_look = self._step + self._interval
-        return plan
+
+    def _train(self, graph: EquationState, labels: np.ndarray) -> None:
+        """Have modules trained in steps that their eigenvalues bear."""
+        sizes = [batch.shape[1] for batch in graph.plan.batches]
+        scale = min(1.0, REFERENCE_SIZE / max(sizes, default=1))
+        if self._modules is None:
+            graph.train_on("all", scale)
+        elif self.is_blockwise:
+            graph.train_on(self._modules, scale)
+        else:
+            of_node = torch.as_tensor(labels, device=graph.device)
+            graph.train_on("all", scale, held=of_node[:, None] != of_node)
 
     def _find_edges(self, W: Tensor) -> np.ndarray:
         """Find the weights above the threshold, as `pairs_above` gives them."""
@@ -274,9 +237,10 @@ class ModularOrganiser:
         self._bridges.set_sizes(self.penalty.sizes(topology, self.connection), W)
         self._modules = ModuleWeights(topology.labels(self.connection), W)
 
-    def _guard(self, W: Tensor, plan: Plan) -> bool:
+    def _guard(self, graph: EquationState) -> bool:
         assert self.stability is not None, "there is nothing to keep to"
-        has_changed = guard(W, plan, self.stability, self.margin)
+        W = graph.weights.data
+        has_changed = guard(W, graph.plan, self.stability, self.margin)
         if has_changed and self._modules is not None:
             self._modules.read(W)
         return has_changed

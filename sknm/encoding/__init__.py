@@ -1,0 +1,1 @@
+"""Kinds of table: how rows become the numbers that enter the graph."""

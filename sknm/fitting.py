@@ -1,0 +1,402 @@
+"""One training of an estimator: take in, make ready, train, read out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import validate_data
+
+from sknm._scikit_callbacks import EpochTasks
+from sknm._warnings import warn
+from sknm.checks import (
+    Samples,
+    as_rows,
+    check_callbacks,
+    check_weights,
+    draw_seed,
+    memory_for,
+    weighted_samples,
+)
+from sknm.compute.devices import choose_device
+from sknm.graph.activations import ACTIVATIONS
+from sknm.prediction import compute
+from sknm.training.backup import Backup
+from sknm.training.callbacks import Monitor
+from sknm.training.engine import Ending, train
+from sknm.training.net import KEPT_HISTORY, TrainingNet
+from sknm.training.network import at_work
+from sknm.training.optimizers import OPTIMIZERS
+from sknm.training.recipe import Course, Options, choose_batch_size, choose_max_iter
+from sknm.training.tensor_net import NonFiniteLoss
+
+if TYPE_CHECKING:
+    from sknm.base import GraphEstimator
+
+STATS_ROWS = 2000
+"""Training rows on which a fitted model's solves are measured."""
+
+
+class Fitting:
+    """A training of an estimator, by which it gets its fitted attributes.
+
+    Parameters
+    ----------
+    estimator : GraphEstimator
+        What is trained: as if for the first time, unless it has a network already.
+    """
+
+    def __init__(self, estimator: GraphEstimator) -> None:
+        self.estimator = estimator
+        self.goes_on = hasattr(estimator, "net_")
+        self.is_stochastic = OPTIMIZERS[estimator.optimizer].is_stochastic
+
+    # Take in.
+
+    def take_in(self, X: Any, y: Any, sample_weight: Any) -> Samples:
+        """Check rows, and learn what encoding their targets needs.
+
+        Parameters
+        ----------
+        X, y, sample_weight : object
+            What the user gave.
+
+        Returns
+        -------
+        Samples
+            Checked rows.
+        """
+        estimator = self.estimator
+        estimator._check_parameters()
+        check_callbacks(estimator.callbacks)
+        choose_device(estimator.device)
+        target = estimator._make_target()
+        if self.goes_on:
+            target.go_on_from(estimator._target_)
+        estimator._target_ = target
+        X, y = self._check_pair(X, y, reset=not self.goes_on)
+        weights = check_weights(sample_weight, X)
+        if not self.goes_on:
+            target.learn(y, weights)
+            estimator.__dict__.update(target.attributes())
+        dtype = X.dtype
+        if self.goes_on:
+            dtype = estimator.net_.module_.numpy_dtype
+        return self._as_samples(X, dtype, y, weights)
+
+    def take_in_validation(
+        self, X_val: Any, y_val: Any, dtype: np.dtype
+    ) -> Samples | None:
+        """Check validation data.
+
+        Parameters
+        ----------
+        X_val, y_val : object
+            What the user gave, None for none.
+        dtype : dtype
+            Precision of the training rows.
+
+        Returns
+        -------
+        Samples or None
+            Checked rows.
+        """
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val belong together: give both, or neither.")
+        if X_val is None:
+            return None
+        least = self.estimator._target_.least_validation
+        try:
+            X, y = self._check_pair(X_val, y_val, reset=False)
+            samples = self._as_samples(X, dtype, y, None)
+            if len(samples) < least:
+                raise ValueError(
+                    f"there are {len(samples)} rows, which can't be scored; give at "
+                    f"least {least}."
+                )
+        except ValueError as error:
+            raise ValueError(
+                f"X_val and y_val can't be used for validation: {error}"
+            ) from error
+        return samples
+
+    def split(
+        self, samples: Samples, validation: Samples | None
+    ) -> tuple[Samples, Samples | None]:
+        """Set rows aside for early stopping, if there are no others.
+
+        Parameters
+        ----------
+        samples : Samples
+            Training rows.
+        validation : Samples or None
+            Rows for validation.
+
+        Returns
+        -------
+        samples : Samples
+            Those to train on.
+        validation : Samples or None
+            Those to validate with.
+        """
+        estimator = self.estimator
+        if validation is not None or not estimator.early_stopping:
+            return samples, validation
+        return samples.set_aside(
+            estimator.validation_fraction,
+            draw_seed(estimator.random_state),
+            estimator._target_.strata(samples.y),
+            estimator._target_.least_validation,
+        )
+
+    def _check_pair(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        target = self.estimator._target_
+        X, y = validate_data(
+            self.estimator,
+            X,
+            target.prepare(y),
+            reset=reset,
+            accept_sparse="csr",
+            dtype=(np.float64, np.float32),
+            order="C",
+            multi_output=target.multi_output,
+        )
+        return X, target.check(y)
+
+    def _as_samples(
+        self, X: Any, dtype: np.dtype, y: Any, weights: np.ndarray | None
+    ) -> Samples:
+        rows, target = as_rows(X, dtype), self.estimator._target_
+        codes = target.encode(y)
+        return weighted_samples(rows, codes, target.weigh(codes, weights))
+
+    # Make ready.
+
+    def prepare(self, samples: Samples) -> None:
+        """Make the net, or have the one there is heed what has changed.
+
+        Parameters
+        ----------
+        samples : Samples
+            Training rows.
+        """
+        estimator = self.estimator
+        batch_size = self.batch_size(len(samples))
+        options = Options(
+            estimator.optimizer,
+            estimator.alpha,
+            batch_size,
+            choose_device(estimator.device),
+        )
+        if self.goes_on:
+            estimator._check_size(samples)
+            estimator._backup = Backup(estimator.net_)
+            estimator.net_.follow(options, estimator._target_.make_loss())
+        else:
+            self._build(samples, options)
+        network = estimator.net_.module_
+        network.sigma = ACTIVATIONS[estimator.activation]
+        network.dropout = estimator.dropout if self.is_stochastic else 0.0
+        estimator._set_options(network, samples, is_noisy=len(samples) > batch_size)
+        estimator.net_.start(estimator._make_rule())
+
+    def batch_size(self, n_samples: int) -> int:
+        """Count the rows of a batch.
+
+        Parameters
+        ----------
+        n_samples : int
+            Rows to train on.
+
+        Returns
+        -------
+        int
+            Rows of a training step.
+        """
+        if not self.is_stochastic:
+            return n_samples
+        if self.estimator.batch_size == "auto":
+            return choose_batch_size(n_samples)
+        return min(int(self.estimator.batch_size), n_samples)
+
+    def whole_course(self, n_samples: int) -> Course:
+        """Plan a whole training.
+
+        Parameters
+        ----------
+        n_samples : int
+            Rows to train on.
+
+        Returns
+        -------
+        Course
+            As the parameters and the number of rows ask.
+        """
+        estimator = self.estimator
+        n_epochs = estimator.max_iter
+        if n_epochs is None:
+            n_epochs = choose_max_iter(n_samples, self.batch_size(n_samples))
+        return Course(n_epochs, estimator.learning_rate_init)
+
+    def _build(self, samples: Samples, options: Options) -> None:
+        estimator = self.estimator
+        generator = torch.Generator().manual_seed(draw_seed(estimator.random_state))
+        encoder = estimator._make_encoder()
+        encoder.fit(samples.X, generator)
+        with memory_for(estimator._n_nodes()):
+            network = estimator._make_network(samples, encoder, generator)
+            if options.device != "cpu":
+                network.move(options.device)
+        estimator.net_ = TrainingNet(
+            network,
+            estimator._target_.make_loss(),
+            generator=generator,
+            options=options,
+        ).initialize()
+        estimator.validation_scores_ = None
+
+    # Train, and read out.
+
+    def run(
+        self,
+        samples: Samples,
+        validation: Samples | None,
+        course: Course,
+        listeners: Sequence[EpochTasks] = (),
+    ) -> Ending:
+        """Train the net, and set the fitted attributes.
+
+        Parameters
+        ----------
+        samples : Samples
+            Training rows.
+        validation : Samples or None
+            Rows to validate with.
+        course : Course
+            How long, and with which rate.
+        listeners : sequence of EpochTasks
+            Told of epochs, beside the callbacks of the user.
+
+        Returns
+        -------
+        {"finished", "interrupted", "diverged"}
+            How it ended.
+
+        Raises
+        ------
+        ValueError
+            If no state after the first step is finite.
+        """
+        estimator = self.estimator
+        net, table = estimator.net_, samples.table(estimator.device_)
+        monitor = Monitor(
+            self._scorer(validation),
+            estimator.early_stopping and course.is_whole,
+            estimator.tol,
+            estimator.n_iter_no_change,
+        )
+        callbacks = estimator.callbacks or ()
+        with at_work(estimator.n_jobs):
+            n_before = len(net.history)
+            verbose = int(estimator.verbose)
+            ending = train(net, table, course, monitor, callbacks, verbose, listeners)
+            if ending == "lost":
+                state = "as it was before: no later state is finite"
+                raise divergence(estimator, state)
+            self._set_curves(net.history[n_before:], monitor)
+            net.finish(course.is_whole)
+            self._read_out(samples)
+        for listener in listeners:
+            listener.end_fit()
+        return ending
+
+    def _scorer(self, validation: Samples | None) -> Callable[[], float] | None:
+        if validation is None:
+            return None
+        estimator = self.estimator
+        network, X = estimator.net_.module_, validation.X.move(estimator.device_)
+
+        def score() -> float:
+            network.eval()
+            outputs, _ = compute(network, X, network.outputs, estimator.n_jobs)
+            if not np.isfinite(outputs).all():
+                raise NonFiniteLoss
+            return estimator._target_.score(validation.y, outputs, validation.weights)
+
+        return score
+
+    def _read_out(self, samples: Samples) -> None:
+        """Measure the solves, and read attributes from the network."""
+        estimator, network = self.estimator, self.estimator.net_.module_
+        seen = samples.X.keep(np.arange(min(len(samples), STATS_ROWS)))
+        _, stats = compute(network, seen, network.outputs, estimator.n_jobs)
+        estimator.solver_stats_ = stats.as_dict()
+        estimator._stats_ = stats
+        estimator._read(network, samples)
+
+    def _set_curves(self, epochs: list[dict[str, Any]], monitor: Monitor) -> None:
+        estimator = self.estimator
+        losses = [epoch["train_loss"] for epoch in epochs if "train_loss" in epoch]
+        before, none = vars(estimator), float("nan")
+        estimator.n_iter_ = before.get("n_iter_", 0) + len(losses)
+        # A loss is not less than NaN, but comes before it.
+        estimator.best_loss_ = min([*losses, before.get("best_loss_", none)])
+        earlier = before.get("loss_curve_", [])[-KEPT_HISTORY:]
+        estimator.loss_curve_ = curve = earlier + losses
+        estimator.loss_ = curve[-1] if curve else none
+        if monitor.score is not None:
+            known = (estimator.validation_scores_ or [])[-KEPT_HISTORY:]
+            estimator.validation_scores_ = known + monitor.scores
+
+
+def tell(estimator: GraphEstimator, ending: Ending) -> None:
+    """Tell about a training, when nothing can be lost by it any more.
+
+    Parameters
+    ----------
+    estimator : GraphEstimator
+        What was trained.
+    ending : {"finished", "interrupted", "diverged"}
+        How it ended.
+
+    Raises
+    ------
+    ValueError
+        If it diverged.
+    """
+    estimator._stats_.warn(estimator._remedy)
+    estimator._warn_of_structure()
+    if ending == "diverged":
+        raise divergence(estimator, "in its last finite state")
+    if ending == "interrupted":
+        warn(
+            f"Training was interrupted after {estimator.n_iter_} epochs; the estimator "
+            "is fitted as far as it got.",
+            UserWarning,
+        )
+
+
+def divergence(estimator: GraphEstimator, left: str) -> ValueError:
+    """Make the error of a loss that is no longer finite.
+
+    Parameters
+    ----------
+    estimator : GraphEstimator
+        What was trained.
+    left : str
+        How it is left.
+
+    Returns
+    -------
+    ValueError
+        With likely causes.
+    """
+    rate = f"learning_rate_init={estimator.learning_rate_init}"
+    return ValueError(
+        "The loss is no longer finite. The likely causes are steps that are too large "
+        f"(alpha={estimator.alpha}, {rate}), {estimator._other_cause()}or features "
+        "that are not scaled (put a StandardScaler before). The estimator is left "
+        f"{left}."
+    )

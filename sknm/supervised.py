@@ -1,0 +1,198 @@
+"""Classifiers and regressors: the shell with a kind of target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils._param_validation import StrOptions
+
+from sknm.base import GraphEstimator
+from sknm.labels import check_classes
+from sknm.parameters import Number
+from sknm.prediction import are_finite, warn_of_infinite
+from sknm.targets import ClassTarget, NumericTarget, Target
+
+CLASSIFIER_PARAMETERS = """
+label_smoothing : float, default=0.1
+    Share of a target's probability that is spread over all classes. It makes
+    errors fewer, and the probabilities less extreme.
+
+class_weight : dict or "balanced", default=None
+    Weights of the classes, ``{label: weight}``, 1 for those not named. "balanced"
+    weights them inversely to how often they occur in the rows of the call.
+"""
+
+CLASSES = """
+classes_ : ndarray of shape (n_classes,)
+    Class labels.
+"""
+
+
+@dataclass(repr=False, eq=False)
+class GraphClassifier(ClassifierMixin, GraphEstimator):
+    """What all classifiers have in common."""
+
+    _: KW_ONLY
+    label_smoothing: float = 0.1
+    class_weight: Mapping[Any, float] | str | None = None
+
+    _constraints: ClassVar[dict[str, list[Any]]] = {
+        "label_smoothing": [Number(Real, 0, 1, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    _doc_parts: ClassVar[dict[str, str]] = {
+        "parameters": CLASSIFIER_PARAMETERS,
+        "attributes": CLASSES,
+    }
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Any:
+        """Go on training with one pass over some data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever be seen; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If `classes` is missing in the first call, or not those of the first call.
+        KeyboardInterrupt
+            If the user interrupts; the estimator is fitted as far as it got.
+        """
+        self._validate_params()
+        announced = None if classes is None else check_classes(classes)
+        if hasattr(self, "net_"):
+            if announced is not None and not np.array_equal(announced, self.classes_):
+                raise ValueError(
+                    f"classes={classes} are not those of the first call of "
+                    f"partial_fit, {self.classes_}; leave classes out."
+                )
+            return self._partial_fit(X, y, sample_weight)
+        if announced is None:
+            raise ValueError(
+                "classes must be given in the first call of partial_fit: all labels "
+                "that will ever be seen."
+            )
+        return self._partial_fit(X, y, sample_weight, classes_=announced)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The most probable class of each row.
+        """
+        outputs = self._outputs(X)
+        return self._target_.decode(outputs)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of ``classes_``.
+        """
+        return softmax(self._outputs(X), axis=1)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Predict the logarithms of class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Logarithms of the probabilities, in the order of ``classes_``.
+        """
+        return log_softmax(self._outputs(X), axis=1)
+
+    def _make_target(self) -> Target:
+        told = getattr(self, "classes_", None)  # by partial_fit
+        return ClassTarget(self.label_smoothing, self.class_weight, told)
+
+
+class GraphRegressor(RegressorMixin, GraphEstimator):
+    """What all regressors have in common."""
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Go on training with one pass over some data.
+
+        The first call decides how the targets are scaled. If the user interrupts, the
+        estimator is fitted as far as it got.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        object
+            The fitted estimator.
+        """
+        self._validate_params()
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions, in the shape of the targets of ``fit``.
+        """
+        outputs = self._outputs(X)
+        with np.errstate(over="ignore", invalid="ignore"):  # which is told
+            targets = self._target_.decode(outputs)
+        n_infinite = int((~are_finite(targets)).sum())
+        if n_infinite > int((~are_finite(outputs)).sum()):
+            warn_of_infinite(n_infinite, len(targets))
+        return targets
+
+    def _make_target(self) -> Target:
+        return NumericTarget()

@@ -1,0 +1,165 @@
+"""The networks whose node values solve ``z = σ(zW + xU + b)``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from sknm.compute.rows import Inputs, SparseBatch
+from sknm.graph.blocks import ModuleWeights
+from sknm.graph.equilibrium import Flow, Passage, Prepared, Trace, solve
+from sknm.graph.problem import Solution, SolverOptions
+from sknm.graph.state import EquationState
+from sknm.training.network import CHUNK_ELEMENTS, LinearEnds, rows_of
+
+SPARSE_CHUNK_ELEMENTS = 3 * 2**19
+"""Node values that are computed at a time with sparse edges, whose products are slow
+for few rows."""
+
+
+class EquationNetwork(LinearEnds):
+    """``z = σ(zW + xU + b)``, ``logits = zV + c``.
+
+    The first nodes, as many as U has columns, receive the inputs; the last, as many as
+    V has rows, are read. In a graph without layers, both are all nodes.
+
+    Attributes
+    ----------
+    training_options, options : SolverOptions
+        How to solve while training, and afterwards.
+    """
+
+    graph: EquationState
+    training_options: SolverOptions
+    options: SolverOptions
+
+    def values(self, X: Inputs, prepared: Prepared | None = None) -> Solution:
+        """Compute the values of all nodes, and how well they were found."""
+        return solve(
+            self._enter(self._encode(X)).t(),
+            self.graph.weights,
+            self.graph.plan,
+            self.sigma,
+            self.options,
+            workers=self.workers,
+            prepared=prepared,
+        )
+
+    def outputs(self, X: Inputs, prepared: Prepared | None = None) -> Solution:
+        """Compute the outputs, and how well the node values were found."""
+        found = self.values(X, prepared)
+        read = self._read(found.value.t(), self.output_weights).t()
+        return replace(found, value=read)
+
+    def prepare(self) -> Prepared:
+        """Make what several batches with the same weights share."""
+        return Prepared()
+
+    def _train(self, X: Inputs, trace: Trace) -> Tensor:
+        factors = None
+        if self.dropout > 0:
+            factors = self._dropout_factors(len(self.output_weights))[:, None]
+        outputs: Tensor = _TrainingPass.apply(
+            self.input_weights,
+            self.graph.weights,
+            self.graph.biases,
+            self.output_weights,
+            self.output_biases,
+            X,
+            self,
+            factors,
+            trace,
+        )
+        return outputs
+
+    def _enter(self, X: Inputs) -> Tensor:
+        # Transposed, since the solvers want the samples in the last dimension.
+        U, biases = self.input_weights, self.graph.biases[:, None]
+        inlets, others = biases[: U.shape[1]], biases[U.shape[1] :]
+        if isinstance(X, SparseBatch):
+            a = X.times(U).t().contiguous() + inlets
+        else:
+            a = torch.addmm(inlets, U.t(), X.t())
+        return torch.cat([a, others.expand(-1, len(X))]) if len(others) else a
+
+    def _read(self, z: Tensor, V: Tensor) -> Tensor:
+        # Transposed, as the node values are: with few outputs several times faster.
+        return torch.addmm(self.output_biases[:, None], V.t(), z[-len(V) :])
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows that are predicted at a time."""
+        is_sparse = self.graph.plan.is_sparse
+        n_values = SPARSE_CHUNK_ELEMENTS if is_sparse else CHUNK_ELEMENTS
+        return rows_of(n_values, self.graph.n_nodes)
+
+
+class _TrainingPass(torch.autograd.Function):
+    """Outputs of a training batch, from inputs to readout as one operation.
+
+    What autograd adds between its parts takes as long as several iterations.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        U: Tensor,
+        W: Tensor,
+        b: Tensor,
+        V: Tensor,
+        c: Tensor,
+        X: Inputs,
+        network: EquationNetwork,
+        factors: Tensor | None,
+        trace: Trace,
+    ) -> Tensor:
+        passage = Passage(
+            network.graph.plan,
+            network.sigma,
+            network.training_options,
+            network.memory,
+            network.workers,
+        )
+        z = passage.run(network._enter(X), W)
+        V = V if factors is None else V * factors
+        ctx.save_for_backward(U, W, V)
+        ctx.X, ctx.passage, ctx.trace = X, passage, trace
+        ctx.trained, ctx.factors = network.graph.trained, factors
+        trace.is_strained = passage.is_strained
+        return network._read(z, V).t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        U, W, V = ctx.saved_tensors
+        passage: Passage = ctx.passage
+        z = passage.found.value
+        # With few outputs, several times faster than z @ grad.
+        dV = (grad.t() @ z[-len(V) :].t()).t()
+        if ctx.factors is not None:
+            dV.mul_(ctx.factors)
+        entering = V @ grad.t()
+        if len(V) < len(z):  # the first nodes are not read
+            entering = torch.cat(
+                [entering.new_zeros(len(z) - len(V), len(grad)), entering]
+            )
+        is_apart = isinstance(ctx.trained, ModuleWeights)
+        delta, dW = passage.back(entering, W, None if is_apart else ctx.trained)
+        ctx.trace.flow, ctx.trace.is_strained = Flow(z, delta), passage.is_strained
+        if is_apart:
+            ctx.trained.take_gradient(z, delta)
+        inlets = delta[: U.shape[1]]
+        dU = _input_gradient(inlets, ctx.X)
+        dX = inlets.t() @ U.t() if ctx.needs_input_grad[5] else None
+        return dU, dW, delta.sum(1), dV, grad.sum(0), dX, None, None, None
+
+
+def _input_gradient(delta: Tensor, X: Inputs) -> Tensor:
+    """``dU = Xᵀδ``, given δ of shape (n_inlets, n_samples)."""
+    if isinstance(X, SparseBatch):
+        return X.transposed_times(delta.t())
+    return X.t() @ delta.t()
