@@ -3,8 +3,9 @@
 A rule is the only thing that changes a graph, beside the optimiser that moves the
 weights. It is asked four times: at the start of a training, after each step of the
 optimiser, after each epoch, and at the end. Its parameters are the fields of a
-dataclass, so that two rules that do the same are equal; whatever else it keeps follows
-from the graph, or is lost without harm.
+dataclass, so that two rules that do the same are equal. Whatever else it keeps follows
+from the graph, or from the steps that it has seen: a pickle holds what going on at once
+needs, and :func:`copy.copy` gives the rule as it is between two trainings.
 """
 
 from __future__ import annotations
