@@ -11,17 +11,20 @@ import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sknm._scikit_callbacks import CallbackSupport, listeners
 from sknm.attempt import attempt
 from sknm.checks import Samples, as_rows
 from sknm.encoding.encoder import Encoder, Identity
+from sknm.encoding.encoding import Encoding
+from sknm.encoding.table import TableEncoder
 from sknm.fitted import device, shown
 from sknm.fitting import Fitting, tell
 from sknm.parameters import SHARED_ATTRIBUTES, SharedParameters
 from sknm.plasticity.rule import Rule
 from sknm.prediction import SolveStats, compute
+from sknm.tables import take_rows
 from sknm.targets import Target
 from sknm.training.backup import Backup
 from sknm.training.net import TrainingNet
@@ -38,6 +41,7 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
     """
 
     net_: TrainingNet
+    encoding_: Encoding
     _doc_parts: ClassVar[dict[str, str]] = {"attributes": SHARED_ATTRIBUTES}
 
     input_weights_ = shown("input_weights")
@@ -47,7 +51,7 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
     output_biases_ = shown("output_biases")
     device_ = device()
 
-    _remedy: ClassVar[str] = "Scale the features."
+    _remedy: ClassVar[str] = "Scale the features (scale='robust')."
     """What to do about node values that are not found."""
 
     _for_study: ClassVar[tuple[str, ...]] = ()
@@ -61,6 +65,9 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
         """Tell scikit-learn what X and y may be."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
         tags.target_tags.multi_output = self._make_target().multi_output
         return tags
 
@@ -86,7 +93,11 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
 
     def _make_encoder(self) -> Encoder:
         """Make what turns rows into what enters the graph."""
-        return Identity()
+        if self.encoding_.is_sparse:
+            return Identity()
+        return TableEncoder(
+            self.encoding_.columns, self.scale, self.numerical_embedding
+        )
 
     def _n_nodes(self) -> int:
         return self.n_nodes
@@ -114,9 +125,9 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
     def _read(self, network: Any, samples: Samples) -> None:
         """Set further fitted attributes."""
 
-    def _other_cause(self) -> str:
-        """Name what else can make a loss infinite, followed by a comma."""
-        return ""
+    def _other_causes(self) -> list[str]:
+        """Name what else can make a loss infinite."""
+        return []
 
     def _warn_of_structure(self) -> None:
         """Tell if nothing is left of what the method is about."""
@@ -137,14 +148,15 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data; float32 stays float32, anything else becomes float64.
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Training data; float32 stays float32, anything else becomes float64. A
+            frame is float32 if all its numbers are.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
-        X_val : {array-like, sparse matrix} of shape (n_validation, n_features), \
-default=None
+        X_val : {array-like, sparse matrix, data frame} of shape \
+(n_validation, n_features), default=None
             Validation data, whose score is recorded after each epoch and, with
             `early_stopping`, decides when to stop.
         y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), \
@@ -188,12 +200,28 @@ default=None
         tell(self, ending)
         return self
 
+    def encode(self, X: Any) -> np.ndarray:
+        """Compute what enters the graph: scaled numbers, categories, functions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_inputs)
+            The x of ``z = σ(zW + xU + b)``, whose columns are named by
+            ``encoding_.get_feature_names_out()``.
+        """
+        return self._compute("inputs", X)[0]
+
     def node_values(self, X: Any, *, return_stats: bool = False) -> Any:
         """Compute the values of all nodes.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Data.
         return_stats : bool, default=False
             Whether to say how well the values were found, too.
@@ -209,8 +237,7 @@ default=None
             value fails to be what defines it, such as ``|z - σ(zW + xU + b)|``) and
             "unconverged" (share of the rows).
         """
-        check_is_fitted(self)
-        z, stats = self._compute(self.net_.module_.values, X)
+        z, stats = self._compute("values", X)
         return (z, stats.as_dict()) if return_stats else z
 
     @available_if(lambda self: hasattr(self, "net_"))
@@ -230,25 +257,14 @@ default=None
                 vars(work).pop(name, None)
         return self
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Compute what the network gives, (n_samples, n_outputs), and tell how well."""
+    def _compute(self, what: str, X: Any) -> tuple[np.ndarray, SolveStats]:
+        """Compute a network's inputs, values or outputs, and tell how well."""
         check_is_fitted(self)
-        outputs, _ = self._compute(self.net_.module_.outputs, X)
-        return outputs
-
-    def _compute(self, evaluate: Any, X: Any) -> tuple[np.ndarray, SolveStats]:
-        """Compute something of the rows of X, and tell how well it was found."""
         network = self.net_.module_
-        rows = validate_data(
-            self,
-            X,
-            reset=False,
-            accept_sparse="csr",
-            dtype=(network.numpy_dtype, np.float64, np.float32),
-            order="C",
-        )
+        dtypes = network.numpy_dtype, np.float64, np.float32
+        rows = take_rows(self, X, dtype=dtypes)
         rows = as_rows(rows, network.numpy_dtype)
-        values, stats = compute(network, rows, evaluate, self.n_jobs)
+        values, stats = compute(network, rows, getattr(network, what), self.n_jobs)
         stats.warn(self._remedy)
         return values, stats
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import validate_data
 
 from sknm._scikit_callbacks import EpochTasks
 from sknm._warnings import warn
@@ -23,6 +22,7 @@ from sknm.checks import (
 from sknm.compute.devices import choose_device
 from sknm.graph.activations import ACTIVATIONS
 from sknm.prediction import compute
+from sknm.tables import take_pair
 from sknm.training.backup import Backup
 from sknm.training.callbacks import Monitor
 from sknm.training.engine import Ending, train
@@ -76,7 +76,7 @@ class Fitting:
         if self.goes_on:
             target.go_on_from(estimator._target_)
         estimator._target_ = target
-        X, y = self._check_pair(X, y, reset=not self.goes_on)
+        X, y = self._check_pair(X, y)
         weights = check_weights(sample_weight, X)
         if not self.goes_on:
             target.learn(y, weights)
@@ -109,7 +109,7 @@ class Fitting:
             return None
         least = self.estimator._target_.least_validation
         try:
-            X, y = self._check_pair(X_val, y_val, reset=False)
+            X, y = self._check_pair(X_val, y_val)
             samples = self._as_samples(X, dtype, y, None)
             if len(samples) < least:
                 raise ValueError(
@@ -151,16 +151,13 @@ class Fitting:
             estimator._target_.least_validation,
         )
 
-    def _check_pair(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+    def _check_pair(self, X: Any, y: Any) -> tuple[Any, Any]:
         target = self.estimator._target_
-        X, y = validate_data(
+        X, y = take_pair(
             self.estimator,
             X,
             target.prepare(y),
-            reset=reset,
-            accept_sparse="csr",
             dtype=(np.float64, np.float32),
-            order="C",
             multi_output=target.multi_output,
         )
         return X, target.check(y)
@@ -244,7 +241,8 @@ class Fitting:
         estimator = self.estimator
         generator = torch.Generator().manual_seed(draw_seed(estimator.random_state))
         encoder = estimator._make_encoder()
-        encoder.fit(samples.X, generator)
+        encoder.fit(samples.X, samples.y, samples.weights, generator)
+        estimator.encoding_.describe(encoder.labels(), encoder.forms())
         with memory_for(estimator._n_nodes()):
             network = estimator._make_network(samples, encoder, generator)
             if options.device != "cpu":
@@ -394,9 +392,14 @@ def divergence(estimator: GraphEstimator, left: str) -> ValueError:
         With likely causes.
     """
     rate = f"learning_rate_init={estimator.learning_rate_init}"
+    causes = [f"steps that are too large (alpha={estimator.alpha}, {rate})"]
+    causes += estimator._other_causes()
+    if estimator.scale is None:
+        causes.append("features that are not scaled (set scale='robust')")
+    elif estimator.encoding_.is_sparse:
+        causes.append("features that are not scaled (put a MaxAbsScaler before)")
+    kind = "causes are" if len(causes) > 1 else "cause is"
     return ValueError(
-        "The loss is no longer finite. The likely causes are steps that are too large "
-        f"(alpha={estimator.alpha}, {rate}), {estimator._other_cause()}or features "
-        "that are not scaled (put a StandardScaler before). The estimator is left "
-        f"{left}."
+        f"The loss is no longer finite. The likely {kind} {' or '.join(causes)}. The "
+        f"estimator is left {left}."
     )

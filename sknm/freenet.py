@@ -212,7 +212,7 @@ class FreeNetClassifier(FreeNet, GraphClassifier):
 
     Notes
     -----
-    Standardise the features first. Node values are exact: no iteration is needed.
+    Node values are exact: no iteration is needed.
     `activation` has to be "relu" or "squared_relu".
 
     References
@@ -223,17 +223,13 @@ class FreeNetClassifier(FreeNet, GraphClassifier):
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.model_selection import train_test_split
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import FreeNetClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), FreeNetClassifier(n_nodes=50, random_state=0)
-    ... )
+    >>> model = FreeNetClassifier(n_nodes=50, random_state=0)
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
-    >>> model[-1].topology_.n_edges < 50 * 49 / 2
+    >>> model.topology_.n_edges < 50 * 49 / 2
     True
     """
 
@@ -266,7 +262,7 @@ class FreeNetRegressor(FreeNet, GraphRegressor):
 
     Notes
     -----
-    Standardise the features first. Node values are exact: no iteration is needed.
+    Node values are exact: no iteration is needed.
     `activation` has to be "relu" or "squared_relu"; with the latter, few nodes
     represent polynomials of a high degree. With more than 8 nodes, the edges of such
     chains of squares start smaller and are trained in smaller steps.
@@ -278,13 +274,9 @@ class FreeNetRegressor(FreeNet, GraphRegressor):
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import FreeNetRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), FreeNetRegressor(n_nodes=50, random_state=0)
-    ... )
+    >>> model = FreeNetRegressor(n_nodes=50, random_state=0)
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """

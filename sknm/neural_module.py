@@ -176,7 +176,7 @@ class NeuralModuleClassifier(NeuralModules, GraphClassifier):
 
     Notes
     -----
-    Standardise the features first. Time and memory of a training step grow with the
+    Time and memory of a training step grow with the
     number of nodes times the size of the modules.
 
     References
@@ -187,17 +187,13 @@ class NeuralModuleClassifier(NeuralModules, GraphClassifier):
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.model_selection import train_test_split
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import NeuralModuleClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), NeuralModuleClassifier(n_nodes=100, random_state=0)
-    ... )
+    >>> model = NeuralModuleClassifier(n_nodes=100, random_state=0)
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
-    >>> model[-1].module_sizes_
+    >>> model.module_sizes_
     array([25, 25, 25, 25])
     """
 
@@ -230,7 +226,7 @@ class NeuralModuleRegressor(NeuralModules, GraphRegressor):
 
     Notes
     -----
-    Standardise the features first. Time and memory of a training step grow with the
+    Time and memory of a training step grow with the
     number of nodes times the size of the modules.
 
     References
@@ -240,13 +236,9 @@ class NeuralModuleRegressor(NeuralModules, GraphRegressor):
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import NeuralModuleRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), NeuralModuleRegressor(n_nodes=100, random_state=0)
-    ... )
+    >>> model = NeuralModuleRegressor(n_nodes=100, random_state=0)
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """

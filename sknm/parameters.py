@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sknm.encoding.embeddings import EMBEDDINGS
 from sknm.graph.activations import ACTIVATIONS
 from sknm.training.optimizers import OPTIMIZERS
 
@@ -108,6 +109,24 @@ callbacks : list of skorch.callbacks.Callback, default=None
     They are told of the training, its epochs and batches, and may stop it: such as
     :class:`skorch.callbacks.EarlyStopping` with ``monitor="train_loss"``. Those that
     need a net that predicts, or an optimiser of torch's, are not for this.
+
+scale : {"robust"} or None, default="robust"
+    How numbers are scaled. "robust": by median and quartiles, with smooth clipping at
+    five times the range between these, so that outliers do no harm, and then to mean 0
+    and variance 1; nothing needs to be scaled before. None: not at all, for data that
+    are scaled already. Sparse matrices stay as they are.
+
+numerical_embedding : {"piecewise", "piecewise_tree", "periodic"} or None, default=None
+    A function of each number that is learned, and enters the graph beside the number
+    itself: piecewise linear between quantiles, or between the splits of a tree on the
+    targets, which suits thresholds; or a sum of waves. More than 256 numbers have none.
+
+categorical_features : "from_dtype", array-like of shape (n_features,) or \
+(n_categories,), or None, default="from_dtype"
+    Which columns are categories: those whose type says so, which are text, truth
+    values and categorical types; or a mask, numbers or names of columns, which are all
+    then, and no other may hold text; None for none. A few values get an input each, of
+    many a vector is learned.
 """
 
 SHARED_ATTRIBUTES = """
@@ -137,8 +156,14 @@ validation_scores_ : list of float or None
 device_ : str
     Where the model was fitted.
 
-input_weights_ : ndarray of shape (n_features, n_nodes)
-    ``U``: edges from the features to the nodes.
+encoding_ : Encoding
+    What became of each column: print it. ``get_feature_names_out()`` names what enters
+    the graph, ``get_feature_indices()`` says which column each of these is made of, and
+    the method ``encode`` computes it.
+
+input_weights_ : ndarray of shape (n_inputs, n_nodes)
+    ``U``: edges from what enters the graph, which are the features as they are encoded,
+    to the nodes.
 
 node_weights_ : ndarray of shape (n_nodes, n_nodes)
     ``W``: ``W[i, j]`` is the edge from node i to node j; 0 where there is none.
@@ -189,6 +214,9 @@ class SharedParameters:
     n_jobs: int | None = None
     verbose: int | bool = 0
     callbacks: Any = None
+    scale: str | None = "robust"
+    numerical_embedding: str | None = None
+    categorical_features: Any = "from_dtype"
 
     _constraints: ClassVar[dict[str, list[Any]]] = {
         "n_nodes": [Number(Integral, 1, MOST_NODES, closed="both")],
@@ -216,6 +244,9 @@ class SharedParameters:
         ],
         "verbose": ["verbose"],
         "callbacks": [list, tuple, None],
+        "scale": [StrOptions({"robust"}), None],
+        "numerical_embedding": [StrOptions(set(EMBEDDINGS)), None],
+        "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
     }
 
     _doc_parts: ClassVar[dict[str, str]] = {"parameters": SHARED_PARAMETERS}

@@ -11,7 +11,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from sknm._warnings import warn
-from sknm.compute.rows import Inputs, Rows
+from sknm.compute.rows import CHUNK_INPUTS, Inputs, Rows
 from sknm.compute.settings import own_settings
 from sknm.graph.problem import Solution
 from sknm.training.network import Network, at_work
@@ -131,7 +131,7 @@ def compute(
     X : Rows
         Checked data.
     evaluate : callable
-        One of the network's methods ``values`` and ``outputs``.
+        One of the network's methods ``inputs``, ``values`` and ``outputs``.
     n_jobs : int, optional
         Threads that share the work.
 
@@ -145,7 +145,8 @@ def compute(
     stats, parts = SolveStats(), []
     prepared = network.prepare()
     with at_work(n_jobs):
-        for chunk in X.split(network.chunk_rows, network.device):
+        most = max(128, CHUNK_INPUTS // network.encoder.n_outputs)
+        for chunk in X.split(min(network.chunk_rows, most), network.device):
             solution = evaluate(chunk, prepared)
             parts.append(solution.value.cpu().numpy())
             stats.add(solution, parts[-1])

@@ -99,7 +99,7 @@ class SolvedGraph(GraphEstimator):
         self, samples: Samples, encoder: Encoder, generator: torch.Generator
     ) -> EquationNetwork:
         d, n_inlets = encoder.n_outputs, self._n_inlets()
-        U = draw_inputs(d, n_inlets, self._input_gain, generator)
+        U = draw_inputs(d, n_inlets, encoder.fan_in, self._input_gain, generator)
         W = self._draw_node_weights(generator)
         b = draw_biases(len(W), generator)
         V = draw_outputs(self._n_outlets(), self._target_.n_outputs, generator)
@@ -166,7 +166,7 @@ class CyclicGraph(SolvedGraph):
 
     _remedy: ClassVar[str] = (
         "Use stability='monotone' with solver='auto', a larger margin, or scale the "
-        "features."
+        "features (scale='robust')."
     )
 
     def _check_parameters(self) -> None:
@@ -188,7 +188,7 @@ class CyclicGraph(SolvedGraph):
             is_blockwise=OPTIMIZERS[self.optimizer].is_stochastic,
         )
 
-    def _other_cause(self) -> str:
+    def _other_causes(self) -> list[str]:
         if self.stability is not None:
-            return ""
-        return "a graph without a solution (use stability='monotone'), "
+            return []
+        return ["a graph without a solution (use stability='monotone')"]

@@ -59,7 +59,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Training data.
         y : array-like of shape (n_samples,)
             Class labels.
@@ -101,7 +101,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Data.
 
         Returns
@@ -109,7 +109,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
         ndarray of shape (n_samples,)
             The most probable class of each row.
         """
-        outputs = self._outputs(X)
+        outputs = self._compute("outputs", X)[0]
         return self._target_.decode(outputs)
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -117,7 +117,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Data.
 
         Returns
@@ -125,14 +125,14 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of ``classes_``.
         """
-        return softmax(self._outputs(X), axis=1)
+        return softmax(self._compute("outputs", X)[0], axis=1)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithms of class probabilities.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Data.
 
         Returns
@@ -140,7 +140,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
         ndarray of shape (n_samples, n_classes)
             Logarithms of the probabilities, in the order of ``classes_``.
         """
-        return log_softmax(self._outputs(X), axis=1)
+        return log_softmax(self._compute("outputs", X)[0], axis=1)
 
     def _make_target(self) -> Target:
         told = getattr(self, "classes_", None)  # by partial_fit
@@ -158,7 +158,7 @@ class GraphRegressor(RegressorMixin, GraphEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Training data.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
@@ -178,7 +178,7 @@ class GraphRegressor(RegressorMixin, GraphEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Data.
 
         Returns
@@ -186,7 +186,7 @@ class GraphRegressor(RegressorMixin, GraphEstimator):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions, in the shape of the targets of ``fit``.
         """
-        outputs = self._outputs(X)
+        outputs = self._compute("outputs", X)[0]
         with np.errstate(over="ignore", invalid="ignore"):  # which is told
             targets = self._target_.decode(outputs)
         n_infinite = int((~are_finite(targets)).sum())

@@ -64,7 +64,7 @@ topology_ : Topology
 
 active_nodes_ : ndarray of int of shape (n_active,)
     Neurons that are alive: they act on the outputs, and may differ from zero. Features
-    are neurons 0 to ``n_features_in_ - 1``, outputs the last.
+    are neurons 0 to ``len(input_weights_) - 1`` as they enter, outputs the last.
 
 node_depth_ : list of tuple of int
     Of each neuron, the steps at which it matters: at which its value depends on the
@@ -76,8 +76,8 @@ active_history_ : list of int
 node_positions_ : ndarray of shape (n_neurons, n_dims)
     Where the neurons are; only with `feature_positions`.
 
-input_weights_ : ndarray of shape (n_features, n_neurons)
-    ``U``: edges from the features to the nodes.
+input_weights_ : ndarray of shape (n_inputs, n_neurons)
+    ``U``: says which neurons are the inputs.
 
 node_weights_ : ndarray of shape (n_neurons, n_neurons)
     ``W``: ``W[i, j]`` is the edge from node i to node j; 0 where there is none.
@@ -90,9 +90,9 @@ output_weights_ : ndarray of shape (n_neurons, n_outputs)
 """
 
 NOTES = """
-Standardise the features first. The state has ``n_neurons = n_features + n_nodes +
-n_outputs`` entries, and ``node_weights_`` is (n_neurons, n_neurons): with
-``N_0 = x U``, and ``N_t = σ(N_{t-1} W + b)``, outputs are
+The state has ``n_neurons = n_inputs + n_nodes + n_outputs`` entries, with an input for
+each number that the features are encoded as, and ``node_weights_`` is
+(n_neurons, n_neurons): with ``N_0 = x U``, and ``N_t = σ(N_{t-1} W + b)``, outputs are
 ``(N_{I-1} W + b) V + c``, where U and V only say which entries are features and
 outputs. ``solver_stats_`` tells the number of steps; there is nothing to converge.
 
@@ -157,22 +157,27 @@ class URN(GraphEstimator):
         n = d + int(self.n_nodes) + o
         W = torch.randn(n, n, generator=generator, dtype=torch.float32)
         W *= (2 / n) ** 0.5
-        W[:d] *= (n / d) ** 0.5
+        W[:d] *= (n / encoder.fan_in) ** 0.5
         dtype = samples.X.torch_dtype
         plan = Recursion.whole(n, d, o, self.n_steps)
         graph = RecursionState(W.to(dtype), torch.zeros(n, dtype=dtype), plan)
         if self.feature_positions is not None:
-            if d != self.n_features_in_:
-                raise ValueError(
-                    f"feature_positions are those of {self.n_features_in_} features, "
-                    f"but {d} columns enter the graph, as they are encoded."
-                )
-            positions = to_tensor(self._feature_positions())
+            positions = to_tensor(self._input_positions())
             graph.positions = place_neurons(positions, n - d, generator)
         return RecursiveNetwork(encoder, graph, generator)
 
     def _make_rule(self) -> DyingRule:
         return DyingRule(self.alpha_weight, self.alpha_locality, self.activation)
+
+    def _input_positions(self) -> np.ndarray:
+        """Of what enters the graph: that of the feature that it is made of."""
+        columns = self.encoding_.get_feature_indices()
+        if (columns < 0).any():
+            raise ValueError(
+                f"feature_positions are those of {self.n_features_in_} features, but "
+                "what enters the graph is made of several."
+            )
+        return self._feature_positions()[columns]
 
     def _feature_positions(self) -> np.ndarray:
         positions = check_array(
@@ -209,7 +214,7 @@ class URN(GraphEstimator):
 
     def _check_positions(self) -> None:
         positions = self.net_.module_.graph.positions
-        given = self._feature_positions()
+        given = self._input_positions()
         if positions is None:
             raise ValueError(
                 "feature_positions were not given in the first fit of the network, "
@@ -331,13 +336,9 @@ class URNRegressor(URN, GraphRegressor):
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import URNRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), URNRegressor(n_nodes=50, random_state=0)
-    ... )
+    >>> model = URNRegressor(n_nodes=50, random_state=0)
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """

@@ -107,7 +107,7 @@ def substitute():
 
     def values(model, X):
         W, b = model.node_weights_, model.node_biases_
-        a = X @ model.input_weights_ + b
+        a = model.encode(X) @ model.input_weights_ + b
         z = np.zeros_like(a)
         for j in range(len(b)):
             z[:, j] = activations[model.activation](a[:, j] + z[:, :j] @ W[:j, j])

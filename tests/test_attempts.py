@@ -157,7 +157,7 @@ REFUSED = {
     "features of the validation data": lambda m, X, y: m.fit(
         X, y, X_val=X[:, :2], y_val=y
     ),
-    "gaps": lambda m, X, y: m.fit(np.where(X > 1, np.nan, X), y),
+    "infinite": lambda m, X, y: m.fit(np.where(X > 1, np.inf, X), y),
     "rows": lambda m, X, y: m.set_params(early_stopping=True).fit(X[:2], y[:2]),
     "weights": lambda m, X, y: m.fit(X, y, sample_weight=np.zeros(len(X))),
     "features": lambda m, X, y: m.partial_fit(X[:, :2], y),
@@ -266,8 +266,8 @@ def test_a_call_that_is_refused_costs_no_momentum(overlapping, every_estimator):
     for _ in range(2):
         for model in (undisturbed, disturbed):
             model.partial_fit(X, y, **told)
-        with pytest.raises(ValueError, match="NaN"):
-            disturbed.partial_fit(np.where(X > 1, np.nan, X), y)
+        with pytest.raises(ValueError, match="infinity"):
+            disturbed.partial_fit(np.where(X > 1, np.inf, X), y)
     np.testing.assert_array_equal(disturbed.predict(X), undisturbed.predict(X))
     np.testing.assert_array_equal(disturbed.loss_curve_, undisturbed.loss_curve_)
 

@@ -47,7 +47,7 @@ def layers(model, sizes):
 def forward(model, X, sizes):
     """Values of all nodes and outputs, layer after layer."""
     *hidden, (V, c) = layers(model, sizes)
-    z, values = X, []
+    z, values = model.encode(X), []
     for W, b in hidden:
         z = np.maximum(z @ W + b, 0)
         values.append(z)
@@ -148,7 +148,7 @@ def test_step_is_that_of_a_perceptron(overlapping, estimator, sizes):
     optimizer = torch.optim.SGD(
         expected.parameters(), rate, momentum=0.9, nesterov=True, weight_decay=0.01
     )
-    outputs, targets = expected(torch.from_numpy(X)), torch.from_numpy(y)
+    outputs, targets = expected(torch.from_numpy(start.encode(X))), torch.from_numpy(y)
     if estimator is FeedForwardClassifier:
         loss = nn.functional.cross_entropy(outputs, targets)
     else:

@@ -47,7 +47,8 @@ def data():
 
 
 def make(estimator, **parameters):
-    return estimator(n_nodes=24, max_iter=20, random_state=0, **parameters)
+    defaults = {"n_nodes": 24, "max_iter": 60, "random_state": 0}
+    return estimator(**defaults | parameters)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -73,11 +74,13 @@ def test_modules_are_trained(penalty, optimizer, data):
         penalty=penalty,
         optimizer=optimizer,
         module_size=6,
+        lambda_NM=1.0,  # so that edges are left
+        max_iter=20,
     )
     model.fit(X, y).partial_fit(X, y)
     assert np.isfinite(model.loss_curve_).all()
     assert (np.abs(model.node_weights_[model.node_weights_ != 0]) > model.tau).all()
-    a = X @ model.input_weights_ + model.node_biases_
+    a = model.encode(X) @ model.input_weights_ + model.node_biases_
     z = model.node_values(X)
     expected = np.maximum(z @ model.node_weights_ + a, 0)
     np.testing.assert_allclose(z, expected, atol=1e-6)
@@ -106,3 +109,27 @@ def test_sparse_rows_go_there_in_batches(estimator, data):
     np.testing.assert_allclose(
         model.predict_proba(sparse.csr_array(X)), model.predict_proba(X), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("embedding", [None, "piecewise", "periodic"])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_tables_are_encoded_there(estimator, embedding, monkeypatch):
+    pandas, rng = pytest.importorskip("pandas"), np.random.default_rng(0)
+    table = pandas.DataFrame(
+        {
+            "age": np.where(rng.random(300) < 0.1, np.nan, rng.normal(40, 10, 300)),
+            "job": rng.choice(["clerk", "nurse", "smith"], 300),
+            "town": rng.choice([f"town{k}" for k in range(40)], 300),
+            "level": pandas.Categorical(rng.choice(list("abc"), 300), ordered=True),
+        }
+    )
+    y = (table["age"] > 40) ^ (table["job"] == "clerk")
+    model = make(estimator, device="cuda", numerical_embedding=embedding)
+    model.fit(table, y).partial_fit(table, y)
+    other = table.assign(job="pilot", town="elsewhere")
+    inputs, found = model.encode(other), model.predict_proba(other)
+    monkeypatch.setattr(sknm.training.net, "is_available", lambda device: False)
+    here = pickle.loads(pickle.dumps(model))
+    assert here.device_ == "cpu"
+    np.testing.assert_allclose(here.encode(other), inputs, atol=1e-9)
+    np.testing.assert_allclose(here.predict_proba(other), found, atol=1e-6)

@@ -41,9 +41,9 @@ def with_value(value, column=1):
 
 @BOTH
 @METHODS
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_missing_and_infinite_features_are_refused(estimator, method, value):
-    message = r"Input X contains NaN" if np.isnan(value) else r"Input X contains inf"
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_features_are_refused(estimator, method, value):
+    message = r"Input X contains inf"
     refuses(make(estimator), message, with_value(value), Y, method=method)
     model = make(estimator).fit(X, Y)
     for predict in (model.predict, model.node_values):
@@ -71,7 +71,7 @@ def test_missing_and_infinite_targets_are_refused(estimator, value):
         (X, Y[:-1], r"inconsistent numbers of samples: \[40, 39\]"),
         (X, None, r"requires y to be passed, but the target y is None"),
         (1j * X, Y, r"Complex data not supported"),
-        (X.astype("U5") + "a", Y, r"could not convert string to float"),
+        (X.astype(object) + 1j, Y, r"Complex data not supported: column 'x0'"),
     ],
 )
 def test_wrong_shapes_and_types_are_refused(
@@ -133,7 +133,7 @@ def test_validation_data_come_in_pairs(estimator, given):
 @pytest.mark.parametrize(
     ("X_val", "y_val", "message"),
     [
-        (with_value(np.nan), Y, r"X_val and y_val can't .* contains NaN"),
+        (with_value(np.inf), Y, r"X_val and y_val can't .* contains infinity"),
         (X[:, :2], Y, r"X_val and y_val can't .* has 2 features.*expecting 3"),
         (X, Y[:-1], r"X_val and y_val can't .* inconsistent numbers of samples"),
         (X[0], Y[:1], r"X_val and y_val can't .* Expected 2D array"),

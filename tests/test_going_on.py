@@ -17,6 +17,9 @@ WITHOUT_EFFECT = {"n_jobs", "verbose", "random_state", "device", "warm_start"}
 AT_THE_START = {"init", "module_size", "density"}
 OTHERWISE = {
     "activation": "tanh",
+    "scale": None,
+    "numerical_embedding": "piecewise",
+    "categorical_features": [0],
     "optimizer": "sgd",
     "penalty": None,
     "norm": "l2",

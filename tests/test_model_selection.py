@@ -65,7 +65,7 @@ def test_processes_find_what_one_process_finds(iris):
 
 def test_cross_validation_of_a_classifier(iris):
     X, y = iris
-    scores = cross_val_score(pipeline(max_iter=60), X, y, cv=3, error_score="raise")
+    scores = cross_val_score(pipeline(max_iter=100), X, y, cv=3, error_score="raise")
     assert scores.min() >= 0.9
     probabilities = cross_val_predict(pipeline(), X, y, cv=3, method="predict_proba")
     assert probabilities.shape == (150, 3)

@@ -81,7 +81,7 @@ def test_modules_have_the_values_of_the_whole_graph(dtype, atol, data):
     X, y = data[0].astype(dtype), data[1]
     model = make(n_nodes=60, n_jobs=2).fit(X, y)
     assert model.n_modules_ > 1
-    a = torch.from_numpy(X @ model.input_weights_ + model.node_biases_)
+    a = torch.from_numpy(model.encode(X) @ model.input_weights_ + model.node_biases_)
     W, whole = torch.from_numpy(model.node_weights_), Topology.complete(60)
     tight = SolverOptions(atol=1e-10, rtol=1e-10, max_iter=500)
     z = solve(a.double(), W.double(), whole, options=tight).value.numpy()

@@ -58,7 +58,11 @@ def digits():
 def solution(model, X):
     """Right-hand side of ``z = σ(zW + xU + b)``, from public attributes only."""
     z = model.node_values(X)
-    u = z @ model.node_weights_ + X @ model.input_weights_ + model.node_biases_
+    u = (
+        z @ model.node_weights_
+        + model.encode(X) @ model.input_weights_
+        + model.node_biases_
+    )
     return z, ACTIVATIONS[model.activation](u)
 
 
@@ -344,6 +348,7 @@ def test_what_has_not_converged_is_told_once(data, activation, solver):
         activation=activation,
         stability=None,
         solver=solver,
+        scale=None,
         max_iter=5,
         random_state=0,
     )
@@ -353,7 +358,8 @@ def test_what_has_not_converged_is_told_once(data, activation, solver):
     (z, stats), messages = warned(lambda: model.node_values(X, return_stats=True))
     assert len(messages) == (stats["unconverged"] > 0)
     W, U, b = model.node_weights_, model.input_weights_, model.node_biases_
-    right = np.maximum(z @ W + X @ U + b, 0) ** (1 + (activation == "squared_relu"))
+    degree = 2 if activation == "squared_relu" else 1
+    right = np.maximum(z @ W + model.encode(X) @ U + b, 0) ** degree
     with np.errstate(invalid="ignore", over="ignore"):
         wrong = ~(abs(z - right).max(1) <= 1e-7 * (1 + abs(z).max(1)))
     assert wrong.mean() <= stats["unconverged"]

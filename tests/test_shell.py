@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "compute": {"compute"},
     "graph": {"graph", "compute"},
     "plasticity": {"plasticity", "graph", "compute"},
-    "encoding": {"encoding", "compute"},
+    "encoding": {"encoding", "compute", "_warnings"},
     "training": {"training", "encoding", "plasticity", "graph", "compute"},
 }
 

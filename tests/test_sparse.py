@@ -27,7 +27,7 @@ def draw(density=0.05, dtype=np.float64):
 
 def make(name, **params):
     return getattr(sknm, name)(
-        n_nodes=12, **{"max_iter": 2, "random_state": 0} | params
+        n_nodes=12, **{"max_iter": 2, "random_state": 0, "scale": None} | params
     )
 
 

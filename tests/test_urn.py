@@ -38,7 +38,7 @@ def shells():
 def literal_states(model, X, W=None):
     """Run the recursion with public attributes only; (n, n_steps + 1, n_neurons)."""
     W = model.node_weights_ if W is None else W
-    states = [X @ model.input_weights_]
+    states = [model.encode(X) @ model.input_weights_]
     for _ in range(model.n_steps):
         u = states[-1] @ W + model.node_biases_
         states.append(np.maximum(u, 0))
@@ -333,7 +333,7 @@ def test_positions_that_come_too_late_are_refused(shells):
 
 def test_a_loss_that_is_not_finite_leaves_the_last_state(shells):
     X, y = shells
-    model = make(warm_start=True).fit(X, y)
+    model = make(warm_start=True, scale=None).fit(X, y)
     with pytest.raises(ValueError, match="no longer finite"):
         model.set_params(max_iter=5).fit(1e200 * X, y)
     assert model.score(X, y) > 0.9

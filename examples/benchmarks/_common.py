@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -44,21 +45,34 @@ DATA_SETS = (
     "magic_telescope",
     "letter",
 )
+#: Ten sets whose tables have categories, and some of them gaps.
+RAW_TABLES = (
+    "adult",
+    "bank_marketing",
+    "credit_g",
+    "car",
+    "nursery",
+    "mushroom",
+    "soybean",
+    "kr_vs_kp",
+    "splice",
+    "abalone",
+)
 TEST_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class Split:
-    """One data set cut in two, float32 and standardised on the training rows."""
+    """One data set cut in two: standardised float32, or frames as they are."""
 
-    X_train: np.ndarray
-    X_test: np.ndarray
+    X_train: Any
+    X_test: Any
     y_train: np.ndarray
     y_test: np.ndarray
 
     @property
     def n_features(self) -> int:
-        """Columns after one-hot encoding."""
+        """Columns, after one-hot encoding but for frames."""
         return self.X_train.shape[1]
 
     @property
@@ -78,6 +92,24 @@ def load(data_dir: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
             levels = list(json.loads(str(archive["categories"])).values())
             X = one_hot(X, archive["cat_mask"], levels)
         return X, archive["y"].astype(np.int64)
+
+
+def load_frame(data_dir: Path, name: str) -> tuple[Any, np.ndarray]:
+    """Return all rows as a frame of pandas, categories and gaps as such, and ``y``."""
+    import pandas as pd
+
+    with _open(data_dir, name) as archive:
+        X, y = archive["X"], archive["y"].astype(np.int64)
+        names = archive["feature_names"] if "feature_names" in archive.files else None
+        levels = json.loads(str(archive["categories"]))
+        is_category = archive["cat_mask"]
+    frame = pd.DataFrame(X, columns=None if names is None else names.astype(str))
+    frame.columns = [str(column) for column in frame.columns]
+    for k, names in zip(np.flatnonzero(is_category), levels.values(), strict=True):
+        codes = np.where(np.isnan(X[:, k]), -1, X[:, k]).astype(int)
+        values = pd.Categorical.from_codes(codes, [str(level) for level in names])
+        frame[frame.columns[k]] = values
+    return frame, y
 
 
 def load_sparse(data_dir: Path, name: str) -> tuple[csr_matrix, np.ndarray]:
@@ -146,16 +178,18 @@ def train_test_rows(y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([train, np.flatnonzero(alone)]), test
 
 
-def split(data_dir: Path, name: str, seed: int) -> Split:
+def split(data_dir: Path, name: str, seed: int, is_raw: bool = False) -> Split:
     """Load, cut by ``seed``, impute and standardise one data set.
 
     All rows are used, published train/test splits are not: each seed draws a new
     stratified shuffle of 75 % training and 25 % test rows. Medians, means and scales
-    come from the training rows.
+    come from the training rows. Raw data are not standardised.
     """
     X, y = load(data_dir, name)
     train, test = train_test_rows(y, seed)
     X_train, X_test = impute(X[train], X[test])
+    if is_raw:
+        return Split(X_train, X_test, y[train], y[test])
     scaler = StandardScaler().fit(X_train.astype(np.float64))
     return Split(
         scaler.transform(X_train).astype(np.float32),
@@ -163,6 +197,13 @@ def split(data_dir: Path, name: str, seed: int) -> Split:
         y[train],
         y[test],
     )
+
+
+def split_frame(data_dir: Path, name: str, seed: int) -> Split:
+    """Load and cut a table by ``seed``; its columns stay as they are."""
+    X, y = load_frame(data_dir, name)
+    train, test = train_test_rows(y, seed)
+    return Split(X.iloc[train], X.iloc[test], y[train], y[test])
 
 
 # ------------------------------------------------------------- threads and clocks

@@ -164,6 +164,7 @@ def _boosting(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> A
     """Return HistGradientBoostingClassifier at its defaults."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
+    params = {"categorical_features": "from_dtype", **params}
     return _seeded(HistGradientBoostingClassifier, seed, params)
 
 
@@ -178,6 +179,58 @@ def _realmlp(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> An
         ) from error
     fixed = {"device": "cpu", "n_threads": 1, "verbosity": 0}
     return _seeded(RealMLP_TD_Classifier, seed, {**fixed, **params})
+
+
+def _catboost(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> Any:
+    """Return CatBoost at its defaults, on one thread, told which are categories."""
+    try:
+        from catboost import CatBoostClassifier
+    except ImportError as error:
+        raise SystemExit(
+            f"catboost cannot be imported ({error}): pip install catboost"
+        ) from error
+    fixed = {"thread_count": 1, "verbose": 0, "allow_writing_files": False}
+    return _OfFrames(CatBoostClassifier(random_seed=seed, **{**fixed, **params}))
+
+
+class _OfFrames:
+    """A model of CatBoost's that is given frames as the others are."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def fit(self, X: Any, y: np.ndarray) -> _OfFrames:
+        """Fit, with gaps among categories as one of them."""
+        self.categories = [c for c in X.columns if X[c].dtype == "category"]
+        self.model.fit(self._filled(X), y, cat_features=self.categories)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict labels."""
+        return self.model.predict(self._filled(X)).ravel()
+
+    def _filled(self, X: Any) -> Any:
+        texts = {c: X[c].astype(object).fillna("missing") for c in self.categories}
+        return X.assign(**texts)
+
+
+def _pipeline(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> Any:
+    """Return Neural Modules behind imputation, one-hot encoding and scaling."""
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    encoder = OneHotEncoder(
+        handle_unknown="ignore", sparse_output=False, dtype=np.float32
+    )
+    columns = make_column_transformer(
+        (encoder, make_column_selector(dtype_include="category")),
+        remainder=SimpleImputer(strategy="median"),
+    )
+    make = FAMILIES["nm"]
+    model = make(seed, d, c, n_nodes, {"scale": None, **params})
+    return make_pipeline(columns, StandardScaler(), model)
 
 
 #: name -> maker(seed, n_features, n_classes, n_nodes, params)
@@ -196,7 +249,9 @@ FAMILIES: dict[str, Callable[..., Any]] = {
     "ff": _plain("FeedForwardClassifier"),
     "deq": _plain("DEQClassifier"),
     "optnet": _plain("OptNetClassifier"),
+    "nm-pipeline": _pipeline,
     "hgb": _boosting,
+    "catboost": _catboost,
     "realmlp": _realmlp,
 }
 
@@ -271,7 +326,8 @@ def residual_facts(estimator: Any, X: np.ndarray) -> dict[str, float]:
     if sigma is None or not hasattr(estimator, "node_values"):
         return {}
     z = np.asarray(estimator.node_values(X), np.float64)
-    a = X.astype(np.float64) @ estimator.input_weights_ + estimator.node_biases_
+    entering = estimator.encode(X).astype(np.float64)
+    a = entering @ estimator.input_weights_ + estimator.node_biases_
     error = np.abs(z - sigma(z @ active_edges(estimator) + a)).max(axis=1)
     share = float(np.mean(~(error <= RESIDUAL_TOLERANCE)))
     return {"residual": float(error.max()), "unconverged": share}

@@ -3,7 +3,9 @@
 For each seed and data set all estimators are fitted one after another in the same
 process, on one thread, on the same float32 split, so that ratios of times are fair.
 Each seed draws its own stratified 75/25 shuffle of *all* rows; features are
-standardised on the training rows, categorical columns one-hot encoded. Estimators are
+standardised on the training rows, categorical columns one-hot encoded; with
+``--frames``, they are given as frames of pandas instead, categories and gaps as such,
+and ``nm-pipeline`` is what had to be written for that before. Estimators are
 at their defaults except for what their specification sets. Results go to a CSV file,
 one row per (estimator, data set, seed); rows that are there are not run again. Then
 come tables (printed, and as Markdown) and a figure.
@@ -11,6 +13,7 @@ come tables (printed, and as Markdown) and a figure.
     python accuracy.py --data DIR nm-100 mlp-100
     python accuracy.py --data DIR nm mlp-400 mlp2-eq hgb realmlp --reference mlp-400
     python accuracy.py --data DIR nm:n_nodes=200,tau=0.03 sklearn.svm.SVC:C=10
+    python accuracy.py --data DIR --frames nm nm-pipeline hgb catboost
     python accuracy.py --csv accuracy.csv --report-only nm-100 mlp-100
 
 ``_estimators.py`` lists the families. ``mlp2-eq`` has two equal hidden layers and as
@@ -46,7 +49,8 @@ def run_split(
     args: argparse.Namespace, specs: list[estimators.Spec], name: str, seed: int
 ) -> None:
     """Measure several estimators on one split, and write a row for each."""
-    data = common.split(args.data, name, seed)
+    cut = common.split_frame if args.frames else common.split
+    data = cut(args.data, name, seed)
     shape = {
         "n_train": len(data.X_train),
         "n_features": data.n_features,
@@ -71,13 +75,16 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("estimators", nargs="+", help="FAMILY[-NODES][:KEY=VALUE,...]")
     add("--data", type=Path, help="directory of the .npz files")
-    add("--data-sets", nargs="+", metavar="NAME", default=list(common.DATA_SETS))
+    add("--data-sets", nargs="+", metavar="NAME", help="(default: those of the page)")
+    add("--frames", action="store_true", help="raw tables: frames as they are")
     add("--seeds", nargs="+", type=int, default=list(range(5)))
     add("--reference", default="mlp-100", help="what ratios and tests compare with")
     add("--clock", choices=["wall", "cpu"], default="wall", help="times compared")
     add("--markdown", type=Path, help="report (default: the CSV file's name, .md)")
     add("--report-only", action="store_true", help="measure nothing, only summarise")
     args = parser.parse_args(argv)
+    sets = common.RAW_TABLES if args.frames else common.DATA_SETS
+    args.data_sets = args.data_sets or list(sets)
     if args.data is None and not args.report_only:
         parser.error("--data is needed to measure")
     return args

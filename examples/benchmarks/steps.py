@@ -137,7 +137,7 @@ def same_model(
         shape = (data.n_features, n_nodes, data.n_classes)
         return {"random": torchdeq.random_parameters(*shape)}
     graphs = {}
-    for graph, text in {"dense": "deq", "modules": "nm"}.items():
+    for graph, text in {"dense": "deq:scale=None", "modules": "nm:scale=None"}.items():
         spec = sized(estimators.parse_spec(text), n_nodes)
         estimator, _ = train(args, spec, data, WARM_UP_EPOCHS)
         graphs[graph] = fitted_parameters(estimator)

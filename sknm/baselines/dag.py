@@ -99,7 +99,7 @@ class DAGClassifier(DAG, GraphClassifier):
 
     Notes
     -----
-    Standardise the features first. The penalty is a proximal step after each of the
+    The penalty is a proximal step after each of the
     optimiser's, so that weights become exactly zero. How the price of an edge depends
     on the in-degree, and that it is 1 on average, is our reading of [1]_.
 
@@ -111,14 +111,10 @@ class DAGClassifier(DAG, GraphClassifier):
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.model_selection import train_test_split
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import DAGClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), DAGClassifier(n_nodes=50, random_state=0)
-    ... )
+    >>> model = DAGClassifier(n_nodes=50, random_state=0)
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
     """
@@ -152,7 +148,7 @@ class DAGRegressor(DAG, GraphRegressor):
 
     Notes
     -----
-    Standardise the features first. The penalty is a proximal step after each of the
+    The penalty is a proximal step after each of the
     optimiser's, so that weights become exactly zero. How the price of an edge depends
     on the in-degree, and that it is 1 on average, is our reading of [1]_.
 
@@ -163,13 +159,9 @@ class DAGRegressor(DAG, GraphRegressor):
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import DAGRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), DAGRegressor(n_nodes=50, random_state=0)
-    ... )
+    >>> model = DAGRegressor(n_nodes=50, random_state=0)
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """

@@ -58,7 +58,7 @@ class DEQClassifier(DEQ, GraphClassifier):
 
     Notes
     -----
-    Standardise the features first. The time of a training step has a part for each row
+    The time of a training step has a part for each row
     that grows with the square of the number of nodes, and a part for the whole batch
     that grows with its cube. The gradient is implicit: that of the equation, not of the
     iterations that solved it. Nodes have no edge to themselves.
@@ -71,14 +71,10 @@ class DEQClassifier(DEQ, GraphClassifier):
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.model_selection import train_test_split
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import DEQClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), DEQClassifier(n_nodes=50, random_state=0)
-    ... )
+    >>> model = DEQClassifier(n_nodes=50, random_state=0)
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
     """
@@ -113,7 +109,7 @@ class DEQRegressor(DEQ, GraphRegressor):
 
     Notes
     -----
-    Standardise the features first. The time of a training step has a part for each row
+    The time of a training step has a part for each row
     that grows with the square of the number of nodes, and a part for the whole batch
     that grows with its cube. The gradient is implicit: that of the equation, not of the
     iterations that solved it. Nodes have no edge to themselves.
@@ -125,13 +121,9 @@ class DEQRegressor(DEQ, GraphRegressor):
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import DEQRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), DEQRegressor(n_nodes=50, random_state=0)
-    ... )
+    >>> model = DEQRegressor(n_nodes=50, random_state=0)
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """

@@ -153,15 +153,10 @@ class FeedForwardClassifier(FeedForward, GraphClassifier):
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.model_selection import train_test_split
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import FeedForwardClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> model = make_pipeline(
-    ...     StandardScaler(),
-    ...     FeedForwardClassifier(hidden_layer_sizes=(50, 50), random_state=0),
-    ... )
+    >>> model = FeedForwardClassifier(hidden_layer_sizes=(50, 50), random_state=0)
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
     """
@@ -200,13 +195,9 @@ class FeedForwardRegressor(FeedForward, GraphRegressor):
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import FeedForwardRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), FeedForwardRegressor(n_nodes=50, random_state=0)
-    ... )
+    >>> model = FeedForwardRegressor(n_nodes=50, random_state=0)
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """

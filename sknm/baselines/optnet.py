@@ -60,11 +60,11 @@ node_weights_ : ndarray of shape (n_nodes, n_nodes)
 """
 
 NOTES = """
-Standardise the features first. Everything is computed in double precision, whatever the
-data have. The objective is ``Q = LLᵀ + εI`` with ``ε = 0.1``, and the bounds are
-``h = z₀K + softplus(s₀)``, so that ``z₀`` keeps all constraints. In the terms of the
-other estimators, ``z = P(zW + σ(xU + b))`` with ``W = I - Q`` as ``node_weights_``, and
-with the projection P onto the polyhedron ``zK <= h`` where they have σ.
+Everything is computed in double precision, whatever the data have. The objective is
+``Q = LLᵀ + εI`` with ``ε = 0.1``, and the bounds are ``h = z₀K + softplus(s₀)``, so
+that ``z₀`` keeps all constraints. In the terms of the other estimators,
+``z = P(zW + σ(xU + b))`` with ``W = I - Q`` as ``node_weights_``, and with the
+projection P onto the polyhedron ``zK <= h`` where they have σ.
 
 The model is for small layers. On one thread, a training step of 128 rows takes 7, 30,
 140 and 560 ms with 40, 100, 300 and 800 nodes, where a complete equilibrium of 300
@@ -103,7 +103,9 @@ class OptNet(GraphEstimator):
         "references": REFERENCES,
     }
 
-    _remedy: ClassVar[str] = "Scale the features, or use fewer constraints."
+    _remedy: ClassVar[str] = (
+        "Scale the features (scale='robust'), or use fewer constraints."
+    )
 
     def _check_parameters(self) -> None:
         if self.solver == "proxqp":
@@ -121,7 +123,7 @@ class OptNet(GraphEstimator):
         self, samples: Samples, encoder: Encoder, generator: torch.Generator
     ) -> QuadraticNetwork:
         n = self.n_nodes
-        U = draw_inputs(encoder.n_outputs, n, 0.5, generator)
+        U = draw_inputs(encoder.n_outputs, n, encoder.fan_in, 0.5, generator)
         L = _near_identity(n, n, 0.1, generator)
         b = draw_biases(n, generator)
         V = draw_outputs(n, self._target_.n_outputs, generator)
@@ -199,14 +201,10 @@ class OptNetClassifier(OptNet, GraphClassifier):
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.model_selection import train_test_split
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import OptNetClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), OptNetClassifier(n_nodes=30, random_state=0)
-    ... )
+    >>> model = OptNetClassifier(n_nodes=30, random_state=0)
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
     """
@@ -248,13 +246,9 @@ class OptNetRegressor(OptNet, GraphRegressor):
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sknm import OptNetRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), OptNetRegressor(n_nodes=30, random_state=0)
-    ... )
+    >>> model = OptNetRegressor(n_nodes=30, random_state=0)
     >>> model.fit(X, y).predict(X[:2]).shape
     (2,)
     """

@@ -36,7 +36,7 @@ class ParameterGroup:
     held: Tensor | None = None
 
 
-def step_share(full_step_edges: int, fan_in: int) -> float:
+def step_share(full_step_edges: int, fan_in: float) -> float:
     """Share of the learning rate for weights of edges that lead to the same place.
 
     Adam moves all weights by about the same amount, so that what a step adds to what
@@ -47,7 +47,7 @@ def step_share(full_step_edges: int, fan_in: int) -> float:
     ----------
     full_step_edges : int
         Most edges that bear the whole step.
-    fan_in : int
+    fan_in : float
         Edges that lead to one place.
 
     Returns

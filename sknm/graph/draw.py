@@ -155,7 +155,11 @@ def restraint(n_levels: int, activation: str, full_levels: int = FULL_LEVELS) ->
 
 
 def draw_inputs(
-    n_inputs: int, n_inlets: int, gain: float, generator: torch.Generator
+    n_inputs: int,
+    n_inlets: int,
+    fan_in: float,
+    gain: float,
+    generator: torch.Generator,
 ) -> Tensor:
     """Weights of inputs.
 
@@ -163,6 +167,8 @@ def draw_inputs(
     ----------
     n_inputs, n_inlets : int
         Number of inputs, and of the nodes that they enter.
+    fan_in : float
+        Number of inputs of unit variance that they count for.
     gain : float
         Standard deviation of what enters a node from standardised inputs.
     generator : torch.Generator
@@ -173,7 +179,7 @@ def draw_inputs(
     Tensor of shape (n_inputs, n_inlets)
         Normal.
     """
-    return _normal(n_inputs, n_inlets, generator) * (gain / n_inputs**0.5)
+    return _normal(n_inputs, n_inlets, generator) * (gain / fan_in**0.5)
 
 
 def draw_outputs(n_outlets: int, n_outputs: int, generator: torch.Generator) -> Tensor:

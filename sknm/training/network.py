@@ -134,6 +134,12 @@ class Network(nn.Module):
             ``value`` is of shape (n_samples, n_outputs).
         """
 
+    def inputs(self, X: Inputs, prepared: Any = None) -> Solution:
+        """Compute what enters the graph, where there is nothing to be found."""
+        x = self._encode(X).to_dense()
+        converged = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        return Solution(x, converged, 0, 0.0)
+
     @abstractmethod
     def prepare(self) -> Any:
         """Make what several batches with the same weights share."""
@@ -313,7 +319,7 @@ class LinearEnds(Network):
         """Return the parameters for an optimiser."""
         U, V = self.input_weights, self.output_weights
         return [
-            ParameterGroup([U], step_share(FULL_STEP_INPUTS, len(U))),
+            ParameterGroup([U], step_share(FULL_STEP_INPUTS, self.encoder.fan_in)),
             *super().groups(),
             ParameterGroup([V], step_share(FULL_STEP_OUTLETS, len(V))),
             ParameterGroup([self.output_biases], ridge=0.0),

@@ -38,14 +38,14 @@ class Waves(nn.Module):
 
     step_scale = 0.5
 
-    def fit(self, rows, generator):
+    def fit(self, rows, y, weights, generator):
         parts = rows.split(64, torch.device("cpu"))
         X = torch.cat([part.to_dense() for part in parts])
         shape = rows.n_features, N_WAVES
         drawn = torch.randn(shape, generator=generator, dtype=torch.float32) / 2
         self.centre = nn.Parameter(X.mean(0))
         self.slopes = nn.Parameter(drawn.to(X.dtype) / X.std(0)[:, None])
-        self.n_outputs = 2 * N_WAVES
+        self.n_outputs = self.fan_in = 2 * N_WAVES
 
     def forward(self, X):
         u = (X.to_dense() - self.centre) @ self.slopes
@@ -56,6 +56,12 @@ class Waves(nn.Module):
             ParameterGroup([self.slopes], self.step_scale, decay=0.1),
             ParameterGroup([self.centre], decay=0.0, ridge=0.0),
         ]
+
+    def forms(self):
+        return ["waves"] * len(self.centre)
+
+    def labels(self):
+        return [(-1, f"wave{k}") for k in range(self.n_outputs)]
 
 
 class Still(Waves):
@@ -137,7 +143,7 @@ class States(Callback):
 
 def test_identity_returns_the_very_same_rows():
     dense = torch.ones(3, 4)
-    scarce = SparseBatch.of(sparse.eye_array(3, format="csr"))
+    scarce = SparseBatch.of(sparse.csr_array(np.eye(3)))
     encoder = Identity()
     assert encoder(dense) is dense
     assert encoder(scarce) is scarce
@@ -147,8 +153,10 @@ def test_identity_returns_the_very_same_rows():
 def test_identity_learns_the_number_of_features_only(make_rows):
     encoder, generator = Identity(), torch.Generator().manual_seed(0)
     before = generator.get_state()
-    encoder.fit(Rows(make_rows(np.eye(3, 7))), generator)
-    assert vars(encoder) == {"n_outputs": 7}
+    encoder.fit(Rows(make_rows(np.eye(3, 7))), np.zeros(3), None, generator)
+    assert vars(encoder) == {"n_outputs": 7, "fan_in": 7}
+    assert encoder.labels() == [(k, "") for k in range(7)]
+    assert encoder.forms() == ["as it is"] * 7
     assert encoder.groups() == []
     assert torch.equal(generator.get_state(), before)
 
@@ -166,7 +174,7 @@ def test_gradient_is_that_of_finite_differences(mask, is_sparse):
 
     X, weights = draw(7, N_FEATURES) * 3, draw(7, 2)
     encoder = Waves()
-    encoder.fit(Rows(X.numpy()), generator)
+    encoder.fit(Rows(X.numpy()), np.zeros(7), None, generator)
     graph = EquationState(draw(6, 6).fill_diagonal_(0), draw(6), mask)
     network = EquationNetwork(
         encoder, graph, draw(2 * N_WAVES, 6), draw(6, 2), generator

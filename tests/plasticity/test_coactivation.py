@@ -366,9 +366,9 @@ ROW_WEIGHTS = torch.from_numpy(np.random.default_rng(1).uniform(0.1, 2, 20))
 def network():
     generator = torch.Generator().manual_seed(0)
     graph = graph_of(draw_edges(TRIANGLE, generator).double(), TRIANGLE)
-    U = draw_inputs(3, N_NODES, 1.0, generator).double()
+    U = draw_inputs(3, N_NODES, 3, 1.0, generator).double()
     V = draw_outputs(N_NODES, 2, generator).double()
-    network = EquationNetwork(Identity(), graph, U, V, generator)
+    network = EquationNetwork(Identity(3), graph, U, V, generator)
     network.sigma, network.dropout = ACTIVATIONS["relu"], 0.5
     network.training_options = network.options = SolverOptions()
     return network.eval()

@@ -29,7 +29,7 @@ def make(mask, n_steps=3, seed=0, activation="relu", **prices):
     X = torch.randn(8, N_INPUTS, generator=generator, dtype=torch.float64)
     plan = Recursion.whole(N, N_INPUTS, N_OUTPUTS, n_steps)
     graph = RecursionState(W * torch.as_tensor(mask), b, plan)
-    network = RecursiveNetwork(Identity(), graph, generator)
+    network = RecursiveNetwork(Identity(N_INPUTS), graph, generator)
     network.sigma, network.dropout = ACTIVATIONS[activation], 0.0
     network.alpha_activity = 0.0
     rule = DyingRule(activation=activation, **prices)

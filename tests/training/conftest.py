@@ -96,7 +96,7 @@ def make_network():
         graph = EquationState(W, draw(n), topology)
         graph.train_on("edges", 1.0)
         network = EquationNetwork(
-            options.get("encoder", Identity()),
+            options.get("encoder", Identity(N_FEATURES)),
             graph,
             draw(N_FEATURES, n_inlets or n),
             draw(n_outlets or n, N_OUTPUTS),
@@ -120,7 +120,7 @@ def make_recursive():
         W = torch.randn(n, n, generator=generator, dtype=torch.float64) / n**0.5
         b = torch.randn(n, generator=generator, dtype=torch.float64) / 4
         graph = RecursionState(W, b, Recursion.whole(n, N_FEATURES, N_OUTPUTS, n_steps))
-        network = RecursiveNetwork(Identity(), graph, generator)
+        network = RecursiveNetwork(Identity(N_FEATURES), graph, generator)
         network.sigma, network.dropout = ACTIVATIONS[activation], dropout
         network.alpha_activity = price
         return network

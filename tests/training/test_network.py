@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sknm.encoding.encoder import Identity
 from sknm.graph.topology import Topology
 from sknm.training.network import CHUNK_ELEMENTS, at_work, rows_of
 
@@ -44,7 +45,7 @@ def test_no_bias_has_a_ridge(network):
 
 @pytest.mark.parametrize(("n_inputs", "scale"), [(3, 1), (16, 1), (64, 0.5)])
 def test_steps_of_input_weights_shrink_with_the_inputs(make_network, n_inputs, scale):
-    network = make_network()
+    network = make_network(encoder=Identity(n_inputs))
     network.input_weights.data = torch.zeros(n_inputs, 4)
     scales = {id(p): g.step_scale for g in network.groups() for p in g.params}
     assert scales.pop(id(network.input_weights)) == scale

@@ -26,7 +26,7 @@ def make(n_features=N_FEATURES, n_nodes=N_NODES, dropout=0.0, activation="tanh")
         draw(n_nodes, n_nodes), draw(n_nodes), draw(n_nodes, N_CONSTRAINTS)
     )
     network = QuadraticNetwork(
-        Identity(),
+        Identity(n_features),
         graph,
         draw(n_features, n_nodes),
         draw(n_nodes, N_OUTPUTS),
