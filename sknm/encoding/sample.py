@@ -90,8 +90,9 @@ def shares_of_gaps(X: Rows, weights: np.ndarray | None) -> np.ndarray:
     for chunk in X.split(CHUNK_ROWS, torch.device("cpu")):
         missing = np.isnan(chunk.to_dense().numpy())
         own = None if weights is None else weights[start : start + len(missing)]
-        count += missing.sum(0)
-        gaps += missing.sum(0) if own is None else own @ missing
+        for k in np.flatnonzero(missing.any(0)):
+            count[k] += missing[:, k].sum()
+            gaps[k] += missing[:, k].sum() if own is None else own[missing[:, k]].sum()
         start += len(missing)
     total = start if weights is None else weights.sum()
     return np.where(count == start, 1.0, gaps / total)
