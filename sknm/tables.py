@@ -153,7 +153,8 @@ def _columns_of(
     X: Any, estimator: GraphEstimator, encoding: Encoding | None
 ) -> list[Values] | None:
     """Columns of X, or None if it can go on as an array of numbers."""
-    given: Any = estimator.categorical_features
+    options = _options(estimator) if encoding is None else encoding.options
+    given = options["categorical_features"]
     is_named = given is not None and not isinstance(given, str)
     if is_frame(X):
         has_codes = is_named or (encoding is not None and encoding.has_codes)
