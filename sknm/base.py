@@ -19,7 +19,7 @@ from sknm.checks import Samples, as_rows
 from sknm.encoding.encoder import Encoder, Identity
 from sknm.encoding.encoding import Encoding
 from sknm.encoding.table import TableEncoder
-from sknm.fitted import device, shown
+from sknm.fitted import device, feature_modules, shown
 from sknm.fitting import Fitting, tell
 from sknm.parameters import SHARED_ATTRIBUTES, SharedParameters
 from sknm.plasticity.rule import Rule
@@ -49,10 +49,14 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
     node_biases_ = shown("node_biases")
     output_weights_ = shown("output_weights")
     output_biases_ = shown("output_biases")
+    feature_modules_ = feature_modules()
     device_ = device()
 
     _remedy: ClassVar[str] = "Scale the features (scale='robust')."
     """What to do about node values that are not found."""
+
+    _unit: ClassVar[str] = "graph"
+    """Whose nodes get the same features: "module" or "graph"."""
 
     _for_study: ClassVar[tuple[str, ...]] = ()
     """Fitted attributes that no prediction needs, and that take much memory."""
@@ -98,6 +102,10 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
         return TableEncoder(
             self.encoding_.columns, self.scale, self.numerical_embedding
         )
+
+    def _modules_of_nodes(self, graph: Any) -> np.ndarray | None:
+        """Tell the module of each node; None if all are in one."""
+        return None
 
     def _n_nodes(self) -> int:
         return self.n_nodes

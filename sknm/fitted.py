@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 
 class Fitted:
     """An attribute that is read from the net of a fitted estimator.
@@ -66,6 +68,29 @@ def topology() -> Any:
         The attribute.
     """
     return Fitted(lambda estimator, net: net.module_.graph.topology)
+
+
+def feature_modules() -> Any:
+    """Make the attribute that shows which features enter which modules.
+
+    Returns
+    -------
+    Fitted
+        The attribute, bool of shape (n_features, n_modules).
+    """
+
+    def read(estimator: Any, net: Any) -> np.ndarray:
+        graph, columns = net.module_.graph, estimator.encoding_.get_feature_indices()
+        edges, labels = graph.entering(), estimator._modules_of_nodes(graph)
+        if labels is None:
+            labels = np.zeros(edges.shape[1], dtype=int)
+        found = np.zeros((estimator.n_features_in_, labels.max(initial=0) + 1), bool)
+        source, target = np.nonzero(edges)
+        is_known = columns[source] >= 0
+        found[columns[source[is_known]], labels[target[is_known]]] = True
+        return found
+
+    return Fitted(read)
 
 
 def device() -> Any:

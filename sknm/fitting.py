@@ -21,7 +21,9 @@ from sknm.checks import (
 )
 from sknm.compute.devices import choose_device
 from sknm.graph.activations import ACTIVATIONS
+from sknm.plasticity.entering import EnteringRule
 from sknm.prediction import compute
+from sknm.scouts import find_links, to_scout
 from sknm.tables import take_pair
 from sknm.training.backup import Backup
 from sknm.training.callbacks import Monitor
@@ -197,7 +199,9 @@ class Fitting:
         network.sigma = ACTIVATIONS[estimator.activation]
         network.dropout = estimator.dropout if self.is_stochastic else 0.0
         estimator._set_options(network, samples, is_noisy=len(samples) > batch_size)
-        estimator.net_.start(estimator._make_rule())
+        estimator.net_.start(
+            EnteringRule(estimator._make_rule(), estimator.feature_fdr, estimator._unit)
+        )
 
     def batch_size(self, n_samples: int) -> int:
         """Count the rows of a batch.
@@ -247,9 +251,18 @@ class Fitting:
             network = estimator._make_network(samples, encoder, generator)
             if options.device != "cpu":
                 network.move(options.device)
+        loss = estimator._target_.make_loss()
+        entries, rate = network.graph.entries, estimator.feature_fdr
+        is_sparse = estimator.encoding_.is_sparse
+        if entries is not None and rate is not None and not is_sparse:
+            n_outputs = estimator._target_.n_outputs
+            rows, used = to_scout(
+                samples, encoder, entries.columns, n_outputs, generator
+            )
+            find_links(entries, rows, used, loss, rate, generator)
         estimator.net_ = TrainingNet(
             network,
-            estimator._target_.make_loss(),
+            loss,
             generator=generator,
             options=options,
         ).initialize()

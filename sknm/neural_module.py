@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from sknm._docstrings import document
 from sknm.checks import Samples
 from sknm.graph.draw import draw_weights, module_sizes
+from sknm.graph.state import EquationState
 from sknm.parameters import (
     Number,
 )
@@ -74,7 +76,8 @@ module_sizes_ : ndarray of shape (n_modules,)
 
 module_history_ : list of dict
     After each epoch: "n_modules", "largest_share" (of the nodes, in the largest
-    module) and "density" (share of the possible edges that exist).
+    module), "density" (share of the possible edges that exist) and "links" (share of
+    the edges from inputs to nodes that exist).
 """
 
 REFERENCES = """
@@ -114,6 +117,8 @@ class NeuralModules(CyclicGraph):
         "connection": [StrOptions({"weak", "strong"})],
     }
 
+    _unit: ClassVar[str] = "module"
+
     _doc_parts: ClassVar[dict[str, str]] = {
         "parameters": PARAMETERS,
         "attributes": ATTRIBUTES,
@@ -135,6 +140,9 @@ class NeuralModules(CyclicGraph):
             ),
             connection=self.connection,
         )
+
+    def _modules_of_nodes(self, graph: EquationState) -> np.ndarray:
+        return graph.topology.labels(self.connection)
 
     def _what_ends_edges(self) -> str | None:
         size = self.module_size if self.init == "modular" else self.n_nodes

@@ -116,7 +116,8 @@ scale : {"robust"} or None, default="robust"
     and variance 1; nothing needs to be scaled before. None: not at all, for data that
     are scaled already. Sparse matrices stay as they are.
 
-numerical_embedding : {"piecewise", "piecewise_tree", "periodic"} or None, default=None
+numerical_embedding : {"piecewise", "piecewise_tree", "periodic"} or None, \
+default="piecewise"
     A function of each number that is learned, and enters the graph beside the number
     itself: piecewise linear between quantiles, or between the splits of a tree on the
     targets, which suits thresholds; or a sum of waves. More than 256 numbers have none.
@@ -127,6 +128,14 @@ categorical_features : "from_dtype", array-like of shape (n_features,) or \
     values and categorical types; or a mask, numbers or names of columns, which are all
     then, and no other may hold text; None for none. A few values get an input each, of
     many a vector is learned.
+
+feature_fdr : float or None, default=0.05
+    False discovery rate of features: before training, those are chosen that tell
+    something of the targets, by themselves or in pairs; a share of about `feature_fdr`
+    of them may be there by chance. They enter the modules of features that they
+    interact with; other links wake in training when there is evidence for them. Lower
+    it if there are many useless features. None has all of them enter everything, as
+    those of sparse matrices do.
 """
 
 SHARED_ATTRIBUTES = """
@@ -160,6 +169,9 @@ encoding_ : Encoding
     What became of each column: print it. ``get_feature_names_out()`` names what enters
     the graph, ``get_feature_indices()`` says which column each of these is made of, and
     the method ``encode`` computes it.
+
+feature_modules_ : ndarray of bool of shape (n_features, n_modules)
+    Which features enter which modules; a graph that is no set of modules counts as one.
 
 input_weights_ : ndarray of shape (n_inputs, n_nodes)
     ``U``: edges from what enters the graph, which are the features as they are encoded,
@@ -215,8 +227,9 @@ class SharedParameters:
     verbose: int | bool = 0
     callbacks: Any = None
     scale: str | None = "robust"
-    numerical_embedding: str | None = None
+    numerical_embedding: str | None = "piecewise"
     categorical_features: Any = "from_dtype"
+    feature_fdr: float | None = 0.05
 
     _constraints: ClassVar[dict[str, list[Any]]] = {
         "n_nodes": [Number(Integral, 1, MOST_NODES, closed="both")],
@@ -247,6 +260,7 @@ class SharedParameters:
         "scale": [StrOptions({"robust"}), None],
         "numerical_embedding": [StrOptions(set(EMBEDDINGS)), None],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+        "feature_fdr": [Number(Real, 0, 1, closed="neither"), None],
     }
 
     _doc_parts: ClassVar[dict[str, str]] = {"parameters": SHARED_PARAMETERS}

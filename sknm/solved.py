@@ -87,6 +87,9 @@ class SolvedGraph(GraphEstimator):
     def _solver_name(self) -> str:
         return "auto"
 
+    def _modules_of_nodes(self, graph: EquationState) -> np.ndarray:
+        return graph.topology.labels("weak")
+
     def _n_inlets(self) -> int:
         """Count the nodes, from the first on, that receive the inputs."""
         return self._n_nodes()

@@ -178,10 +178,10 @@ def _encoding_of_numbers(estimator: GraphEstimator, rows: Any) -> Encoding:
     if chosen is None:
         chosen = np.zeros(len(names), dtype=bool)
     is_sparse = sparse.issparse(rows)
-    if is_sparse and (chosen.any() or estimator.numerical_embedding is not None):
+    if is_sparse and chosen.any():
         raise ValueError(
-            "Sparse X stays as it is: set categorical_features='from_dtype' and "
-            "numerical_embedding=None, or give a dense X, such as X.toarray()."
+            "Sparse X stays as it is: set categorical_features='from_dtype', or give a "
+            "dense X, such as X.toarray()."
         )
     columns = (
         Column(str(name), "category" if is_category else "number")

@@ -56,6 +56,13 @@ feature_positions : array-like of shape (n_features, n_dims), default=None
 dropout : float, default=0.0
     Share of nodes whose output is left out of a training step, drawn anew for
     each step.
+
+numerical_embedding : {"piecewise", "piecewise_tree", "periodic"} or None, default=None
+    A function of each number that is learned, as for other estimators; it is a feature
+    of its own, and a neuron.
+
+feature_fdr : float or None, default=0.05
+    Not heeded: features are neurons, and die like others.
 """
 
 ATTRIBUTES = """
@@ -125,6 +132,8 @@ class URN(GraphEstimator):
     feature_positions: Any = None
     # Few neurons are left to read from, and prices keep the network small already.
     dropout: float = 0.0
+    # Each function would be a neuron of its own.
+    numerical_embedding: str | None = None
 
     _constraints: ClassVar[dict[str, list[Any]]] = {
         "n_steps": [Number(Integral, 1, 1000, closed="both")],

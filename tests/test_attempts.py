@@ -403,7 +403,7 @@ def test_a_failure_leaves_the_bridges_steps_uncounted(overlapping):
     model.fit(X, y).partial_fit(X, y)
 
     def count():
-        bridges = model.net_.rule._bridges
+        bridges = model.net_.rule.inner._bridges
         return bridges._optimizer.memory()[0]["steps"]
 
     before = count()

@@ -27,6 +27,7 @@ SPARSE = pytest.mark.parametrize("estimator", [DAGClassifier, DAGRegressor])
 
 def make(estimator, **parameters):
     defaults = {"n_nodes": 12, "max_iter": 6, "random_state": 0}
+    defaults |= {"numerical_embedding": None, "feature_fdr": None}
     return estimator(**defaults | parameters)
 
 

@@ -31,6 +31,8 @@ def make(estimator=FreeNetClassifier, **parameters):
         "epsilon": 0.8,
         "evolve_interval": 2,
         "random_state": 0,
+        "numerical_embedding": None,
+        "feature_fdr": None,
     }
     return estimator(**defaults | parameters)
 

@@ -18,7 +18,8 @@ AT_THE_START = {"init", "module_size", "density"}
 OTHERWISE = {
     "activation": "tanh",
     "scale": None,
-    "numerical_embedding": "piecewise",
+    "numerical_embedding": "periodic",
+    "feature_fdr": None,
     "categorical_features": [0],
     "optimizer": "sgd",
     "penalty": None,
@@ -53,8 +54,8 @@ OTHERWISE = {
     "feature_positions": np.arange(10.0).reshape(5, 2) ** 2,
     "callbacks": [EarlyStopping("train_loss", patience=1, threshold=0.9)],
 }
-# With early stopping only, or where solves stop for other reasons.
-TOO_FINE = {"n_iter_no_change", "validation_fraction", "tol", "solver"}
+# With early stopping or useless features, or where solves stop for other reasons.
+TOO_FINE = {"n_iter_no_change", "validation_fraction", "tol", "solver", "feature_fdr"}
 
 
 def make(estimator, **parameters):

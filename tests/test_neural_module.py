@@ -298,7 +298,7 @@ def test_module_history_has_an_entry_per_epoch(data):
     model = NeuralModuleClassifier(**SMALL).fit(X, y)
     assert len(model.module_history_) == model.n_iter_ == 5
     for entry in model.module_history_:
-        assert entry.keys() == {"n_modules", "largest_share", "density"}
+        assert entry.keys() == {"n_modules", "largest_share", "density", "links"}
         assert 1 <= entry["n_modules"] <= 20
         assert 0 < entry["largest_share"] <= 1
         assert 0 <= entry["density"] <= 1

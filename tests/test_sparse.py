@@ -27,7 +27,10 @@ def draw(density=0.05, dtype=np.float64):
 
 def make(name, **params):
     return getattr(sknm, name)(
-        n_nodes=12, **{"max_iter": 2, "random_state": 0, "scale": None} | params
+        n_nodes=12,
+        **{"max_iter": 2, "random_state": 0, "scale": None}
+        | {"numerical_embedding": None, "feature_fdr": None}
+        | params,
     )
 
 

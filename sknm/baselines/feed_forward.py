@@ -157,7 +157,7 @@ class FeedForwardClassifier(FeedForward, GraphClassifier):
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     >>> model = FeedForwardClassifier(hidden_layer_sizes=(50, 50), random_state=0)
-    >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
+    >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.9
     True
     """
 

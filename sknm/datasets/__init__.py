@@ -1,5 +1,5 @@
-"""Data to try the estimators on: generators of the papers' problems."""
+"""Data to try the estimators on: generators of problems whose structure is known."""
 
-from sknm.datasets.generators import make_spherical_shells
+from sknm.datasets.generators import make_planted_modules, make_spherical_shells
 
-__all__ = ["make_spherical_shells"]
+__all__ = ["make_planted_modules", "make_spherical_shells"]

@@ -87,3 +87,103 @@ def make_spherical_shells(
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     radii = y + 1 + noise * generator.standard_normal(n_samples)
     return directions * radii[:, None], y
+
+
+N_WAVES = 8
+"""Steps of which the function of a group is made, each in a direction of its own."""
+
+
+@validate_params(
+    {
+        "n_samples": [Interval(Integral, 2, None, closed="left")],
+        "n_groups": [Interval(Integral, 1, None, closed="left")],
+        "group_size": [Interval(Integral, 1, None, closed="left")],
+        "n_useless": [Interval(Integral, 0, None, closed="left")],
+        "n_classes": [Interval(Integral, 2, None, closed="left"), None],
+        "noise": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_planted_modules(
+    n_samples: int = 1000,
+    n_groups: int = 4,
+    group_size: int = 3,
+    *,
+    n_useless: int = 10,
+    n_classes: int | None = 2,
+    noise: float = 0.1,
+    random_state: Any = None,
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Make targets that are sums of functions of disjoint groups of features.
+
+    Inside a group all features interact; between groups none do, and some features are
+    of no use at all. A network that learns its topology should find as many independent
+    modules as there are groups.
+
+    Features are standard normal. The function of a group is a sum of eight smooth
+    steps ``tanh(xA + b)`` in directions of its own, standardised. Targets are the sum
+    over the groups, or, of classes, the class whose sum is largest.
+
+    Parameters
+    ----------
+    n_samples : int, default=1000
+        Number of rows.
+
+    n_groups : int, default=4
+        Number of groups of features.
+
+    group_size : int, default=3
+        Features of a group.
+
+    n_useless : int, default=10
+        Number of features that tell nothing.
+
+    n_classes : int or None, default=2
+        Number of classes; None makes numbers.
+
+    noise : float, default=0.1
+        Standard deviation of what is added to the sums, relative to theirs.
+
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness; an int makes the same data each time.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_groups * group_size + n_useless)
+        Features, those of groups and useless ones in random order.
+    y : ndarray of shape (n_samples,)
+        Classes from 0 on, or numbers.
+    groups : list of ndarray of shape (group_size,)
+        The features of each group.
+
+    See Also
+    --------
+    sklearn.datasets.make_friedman1 : One group, and terms of single features.
+    sklearn.datasets.make_classification : Clusters at the corners of a cube.
+
+    Examples
+    --------
+    >>> from sknm.datasets import make_planted_modules
+    >>> X, y, groups = make_planted_modules(100, 2, 3, n_useless=4, random_state=0)
+    >>> X.shape
+    (100, 10)
+    >>> [len(group) for group in groups]
+    [3, 3]
+    """
+    generator = check_random_state(random_state)
+    n_features = n_groups * group_size + n_useless
+    X = generator.standard_normal((n_samples, n_features))
+    order = generator.permutation(n_features)[: n_groups * group_size]
+    groups = [np.sort(group) for group in order.reshape(n_groups, group_size)]
+    n_sums = 1 if n_classes is None else n_classes
+    sums = np.zeros((n_samples, n_sums))
+    for group in groups:
+        directions = generator.standard_normal((group_size, N_WAVES))
+        offsets = generator.standard_normal(N_WAVES)
+        weights = generator.standard_normal((N_WAVES, n_sums))
+        steps = np.tanh(X[:, group] @ directions * (2 / group_size**0.5) + offsets)
+        values = steps @ weights
+        sums += (values - values.mean(axis=0)) / values.std(axis=0)
+    sums += noise * n_groups**0.5 * generator.standard_normal(sums.shape)
+    return X, sums[:, 0] if n_classes is None else sums.argmax(axis=1), groups

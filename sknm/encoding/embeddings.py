@@ -89,8 +89,8 @@ class Piecewise(Stored):
         self, sample: Sample, generator: torch.Generator, dtype: torch.dtype
     ) -> None:
         """Choose bins, as many as rows, distinct values and other columns bear."""
-        n, d = sample.X.shape
-        n_bins = min(MOST_BINS, ALL_BINS // d, n // ROWS_PER_BIN)
+        d = sample.X.shape[1]
+        n_bins = min(MOST_BINS, ALL_BINS // d, sample.n_distinct // ROWS_PER_BIN)
         ends = [self._ends(sample, k, n_bins) for k in range(d)]
         used = [k for k in range(d) if len(ends[k]) > 2 and d <= MOST_COLUMNS]
         width = max((len(ends[k]) - 1 for k in used), default=0)

@@ -9,12 +9,15 @@ import torch
 
 from sknm.compute.rows import Rows
 
-MOST_ROWS, LEAST_ROWS, MOST_VALUES = 2**17, 10_000, 2**21
+MOST_ROWS, LEAST_ROWS, MOST_VALUES = 2**17, 5_000, 2**20
 """Rows that quantiles are learned from: the most, those of wide tables, and the most
 values. A quantile of so many is as good as one of all."""
 
 CHUNK_ROWS = 2**14
 """Rows that are looked at at a time, where all are."""
+
+MARKED_VALUES = 2**16
+"""Values of rows that are told from others at a time."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,17 @@ class Sample:
         chunks = X.split(CHUNK_ROWS, torch.device("cpu"))
         parts = [chunk.to_dense().numpy()[:, columns] for chunk in chunks]
         return cls(np.concatenate(parts), y, weights)
+
+    @property
+    def n_distinct(self) -> int:
+        """Number of different rows that have a weight: repeating rows adds none."""
+        factors = np.sqrt(np.arange(2, self.X.shape[1] + 2))
+        parts = np.array_split(self.X, max(1, self.X.size // MARKED_VALUES))
+        known = (np.nan_to_num(part.astype(np.float64), nan=0.5) for part in parts)
+        marks = np.concatenate([(rows * factors).sum(axis=1) for rows in known])
+        return len(
+            np.unique(marks if self.weights is None else marks[self.weights > 0])
+        )
 
     def column(self, k: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """Return values of a column where there are any, their weights, and where."""

@@ -58,56 +58,6 @@ class Prepared:
         return Prepared(blocks, self.joins and self.joins.turn_round())
 
 
-@dataclass(frozen=True)
-class Flow:
-    """What the gradient of any weight follows from.
-
-    Attributes
-    ----------
-    z, delta : Tensor of shape (n_nodes, n_samples)
-        Values of the nodes, and of their adjoints.
-    """
-
-    z: Tensor
-    delta: Tensor
-
-    def gradient(self, rows: slice) -> Tensor:
-        """Gradient of the edges that come from some nodes: rows of ``zᵀ δ``."""
-        rows_of_W = self.z[rows] @ self.delta.t()
-        rows_of_W.diagonal(rows.start).zero_()
-        return rows_of_W
-
-
-@dataclass
-class Trace:
-    """What a training step finds on its way, for the rule that follows it.
-
-    Attributes
-    ----------
-    flow : Flow or None
-        What the gradient of any weight follows from; there after the way back.
-    is_strained : bool
-        Whether a solve came to its iteration limit.
-    activity : Tensor of shape (n_nodes,) or None
-        How active each node was, summed over the rows.
-    row_activity : Tensor of shape (n_samples,) or None
-        The same, summed over the nodes; has a gradient.
-    n_passes : int
-        How often activity was added up: some optimisers ask for the loss several times.
-    """
-
-    flow: Flow | None = None
-    is_strained: bool = False
-    activity: Tensor | None = None
-    row_activity: Tensor | None = None
-    n_passes: int = 0
-
-    def add_activity(self, activity: Tensor) -> None:
-        """Add the activity of one more pass."""
-        self.activity = activity if self.activity is None else self.activity + activity
-        self.n_passes += 1
-
-
 @dataclass
 class Memory:
     """What one solve of a training run leaves for the next.

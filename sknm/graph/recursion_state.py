@@ -106,6 +106,12 @@ class RecursionState(GraphState):
         self.keep(np.flatnonzero(kept), slice(plan.hidden.start, stop))
         self.settle()
 
+    def entering(self) -> np.ndarray:
+        """Return which neurons each input leads to."""
+        edges: np.ndarray = self.topology.to_dense()[: self.plan.n_inputs].copy()
+        np.fill_diagonal(edges, False)
+        return edges
+
     def show(self) -> np.ndarray:
         """Return the weights between all neurons; those of the dead are zero."""
         n, alive = self.plan.n_neurons, self.plan.neurons

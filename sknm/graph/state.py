@@ -17,6 +17,7 @@ from sknm.compute.groups import ParameterGroup
 from sknm.compute.settings import own_settings
 from sknm.graph.activations import Activation
 from sknm.graph.blocks import ModuleWeights
+from sknm.graph.entries import Entries
 from sknm.graph.equilibrium import Gradient
 from sknm.graph.plan import Plan
 from sknm.graph.topology import Topology
@@ -42,6 +43,8 @@ class Snapshot:
         Share of the learning rate that they got.
     held : Tensor of bool or None
         Where they were left alone.
+    links : ndarray of bool or None
+        Which edges led from inputs to nodes.
     """
 
     parameters: dict[str, Tensor]
@@ -51,6 +54,7 @@ class Snapshot:
     trained: Gradient | ModuleWeights
     step_scale: float
     held: Tensor | None
+    links: np.ndarray | None
 
 
 class GraphState(nn.Module):
@@ -78,6 +82,8 @@ class GraphState(nn.Module):
         How the edges have changed: a record of each change, for rules that keep one.
     positions : Tensor of shape (n_all_nodes, n_dims) or None
         Where the nodes are, if they are somewhere; on the CPU.
+    entries : Entries or None
+        The edges from inputs to nodes; None where inputs are nodes.
     """
 
     def __init__(self, weights: Tensor, biases: Tensor, plan: Any = None) -> None:
@@ -88,6 +94,7 @@ class GraphState(nn.Module):
         self.trained: Gradient | ModuleWeights = "all"
         self.log: list[dict[str, Any]] = []
         self.positions: Tensor | None = None
+        self.entries: Entries | None = None
         self._plan = plan
 
     @property
@@ -160,6 +167,7 @@ class GraphState(nn.Module):
             self.trained,
             self.group.step_scale,
             self.group.held,
+            None if self.entries is None else self.entries.links,
         )
 
     def restore(self, snapshot: Snapshot) -> bool:
@@ -170,6 +178,8 @@ class GraphState(nn.Module):
         self.train_on(snapshot.trained, snapshot.step_scale, snapshot.held)
         if isinstance(self.trained, ModuleWeights):
             self.trained.read(self.weights.detach())
+        if self.entries is not None:
+            self.entries.adopt(snapshot.links)
         self._plan = snapshot.plan
         self.log[:] = snapshot.log
         positions = snapshot.positions
@@ -179,12 +189,20 @@ class GraphState(nn.Module):
     def move(self, device: str) -> None:
         """Bring the graph to a device."""
         self.to(device)
+        if self.entries is not None:
+            self.entries.adopt(self.entries.links)
         self.train_on("all", self.group.step_scale)
 
     def sparsify(self, sigma: Activation) -> None:
         """Drop the weights that computing with activation `sigma` needs not."""
 
     # What users see.
+
+    def entering(self) -> np.ndarray:
+        """Return which inputs enter which nodes, bool of (n_inputs, n_nodes)."""
+        assert self.entries is not None, "else inputs are nodes"
+        present = self.entries.present
+        return np.pad(present, ((0, 0), (0, self.n_nodes - present.shape[1])))
 
     def show(self) -> np.ndarray:
         """Return the weights, (n_nodes, n_nodes)."""
@@ -199,7 +217,8 @@ class GraphState(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Return arrays and plain objects, from which all else follows."""
         return {
-            "arrays": {k: to_numpy(p) for k, p in self.named_parameters()},
+            "arrays": {k: to_numpy(p) for k, p in self.named_parameters(recurse=False)},
+            "entries": self.entries,
             "log": self.log,
             "positions": None if self.positions is None else self.positions.numpy(),
         }
@@ -213,7 +232,7 @@ class GraphState(nn.Module):
         GraphState.__init__(self, parameters.pop("weights"), parameters.pop("biases"))
         for name, p in parameters.items():
             setattr(self, name, nn.Parameter(p))
-        self.log = state["log"]
+        self.log, self.entries = state["log"], state["entries"]
         if state["positions"] is not None:
             self.positions = torch.tensor(state["positions"], device="cpu")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sknm.compute.adam import AdamW
 from sknm.graph.blocks import panel_above, panel_rows
-from sknm.graph.equilibrium import Flow
+from sknm.graph.trace import Flow
 from sknm.plasticity.modules import ModulePenalty
 
 SHORTEST_INTERVAL = 8

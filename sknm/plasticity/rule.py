@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from sknm.graph.equilibrium import Flow
 from sknm.graph.state import GraphState
+from sknm.graph.trace import Ends, Flow
 
 G = TypeVar("G", bound=GraphState, contravariant=True)
 
@@ -34,17 +34,23 @@ class Step:
         Whether the solves of the step came to their limit, or may next time.
     flow : Flow or None
         What the gradient of any weight follows from.
+    ends : Ends or None
+        What there was at both ends of the graph.
     activity : Tensor of shape (n_nodes,) or None
         How active each node was, summed over the rows of the step.
     n_passes : int, default=0
         How often this was summed up.
+    weights : Tensor of shape (n_samples,) or None
+        Weights of the rows of the step.
     """
 
     size: float
     is_strained: bool = False
     flow: Flow | None = None
+    ends: Ends | None = None
     activity: Tensor | None = None
     n_passes: int = 0
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True)

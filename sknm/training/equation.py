@@ -11,10 +11,11 @@ from torch.autograd.function import once_differentiable
 
 from sknm.compute.rows import Inputs, SparseBatch
 from sknm.graph.blocks import ModuleWeights
-from sknm.graph.equilibrium import Flow, Passage, Prepared, Trace, solve
+from sknm.graph.equilibrium import Passage, Prepared, solve
 from sknm.graph.problem import Solution, SolverOptions
 from sknm.graph.state import EquationState
-from sknm.training.network import CHUNK_ELEMENTS, LinearEnds, rows_of
+from sknm.graph.trace import Ends, Flow, Trace
+from sknm.training.network import CHUNK_ELEMENTS, LinearEnds
 
 SPARSE_CHUNK_ELEMENTS = 3 * 2**19
 """Node values that are computed at a time with sparse edges, whose products are slow
@@ -95,7 +96,7 @@ class EquationNetwork(LinearEnds):
         """Rows that are predicted at a time."""
         is_sparse = self.graph.plan.is_sparse
         n_values = SPARSE_CHUNK_ELEMENTS if is_sparse else CHUNK_ELEMENTS
-        return rows_of(n_values, self.graph.n_nodes)
+        return self._rows_of(n_values)
 
 
 class _TrainingPass(torch.autograd.Function):
@@ -149,7 +150,9 @@ class _TrainingPass(torch.autograd.Function):
             )
         is_apart = isinstance(ctx.trained, ModuleWeights)
         delta, dW = passage.back(entering, W, None if is_apart else ctx.trained)
-        ctx.trace.flow, ctx.trace.is_strained = Flow(z, delta), passage.is_strained
+        ctx.trace.flow = Flow(z, delta)
+        ctx.trace.ends = Ends(ctx.X, grad, entering, W if len(V) < len(z) else None)
+        ctx.trace.is_strained = passage.is_strained
         if is_apart:
             ctx.trained.take_gradient(z, delta)
         inlets = delta[: U.shape[1]]

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from sknm.compute.devices import is_available
 from sknm.compute.settings import own_settings
-from sknm.graph.equilibrium import Memory, Trace
+from sknm.graph.equilibrium import Memory
 from sknm.graph.recursion_state import at_nodes
+from sknm.graph.trace import Trace
 from sknm.plasticity.rule import Change, Epoch, Rule, Step
 from sknm.training.batches import Batch, Table
 from sknm.training.network import Network, NetworkSnapshot
@@ -90,9 +91,11 @@ class TrainingNet(TensorNet):
         step = Step(
             size,
             trace.is_strained or not self.optimizer_.is_stochastic,
-            trace.flow,
-            trace.activity,
-            trace.n_passes,
+            flow=trace.flow,
+            ends=trace.ends,
+            activity=trace.activity,
+            n_passes=trace.n_passes,
+            weights=batch.weights,
         )
         self.rule.step(network.graph, step)
         return {"loss": loss}

@@ -18,11 +18,13 @@ from sknm.compute.groups import ParameterGroup, step_share
 from sknm.compute.parallel import Workers, open_workers
 from sknm.compute.rows import Inputs
 from sknm.compute.settings import own_settings
-from sknm.encoding.encoder import Encoder
+from sknm.encoding.encoder import Encoder, Identity
 from sknm.graph.activations import ACTIVATIONS, Activation
-from sknm.graph.equilibrium import Memory, Trace
+from sknm.graph.entries import Entries
+from sknm.graph.equilibrium import Memory
 from sknm.graph.problem import Solution
 from sknm.graph.state import GraphState, Snapshot
+from sknm.graph.trace import Trace
 
 CHUNK_ELEMENTS = 2**18
 """Node values that are computed at a time: they should stay in the cache."""
@@ -147,7 +149,13 @@ class Network(nn.Module):
     @property
     def chunk_rows(self) -> int:
         """Rows that are predicted at a time."""
-        return rows_of(CHUNK_ELEMENTS, self.graph.n_nodes)
+        return self._rows_of(CHUNK_ELEMENTS)
+
+    def _rows_of(self, n_values: int) -> int:
+        """Count the rows that have so many node values, and not more dense inputs."""
+        is_plain = isinstance(self.encoder, Identity)
+        n_inputs = 0 if is_plain else self.encoder.n_outputs
+        return rows_of(n_values, max(self.graph.n_nodes, n_inputs))
 
     @property
     def device(self) -> torch.device:
@@ -309,17 +317,30 @@ class LinearEnds(Network):
         generator: torch.Generator,
     ) -> None:
         super().__init__(encoder, graph, generator)
-        self.input_weights = nn.Parameter(input_weights)
+        columns = [column for column, _ in encoder.labels()]
+        graph.entries = Entries(input_weights, columns)
         self.output_weights = nn.Parameter(output_weights)
         self.output_biases = nn.Parameter(
             output_weights.new_zeros(output_weights.shape[1])
         )
 
+    @property
+    def entries(self) -> Entries:
+        """The edges from inputs to nodes."""
+        assert self.graph.entries is not None, "the constructor makes them"
+        return self.graph.entries
+
+    @property
+    def input_weights(self) -> Tensor:
+        """``U``."""
+        return self.entries.weights
+
     def groups(self) -> list[ParameterGroup]:
         """Return the parameters for an optimiser."""
-        U, V = self.input_weights, self.output_weights
+        V, entries = self.output_weights, self.entries
+        entries.group.step_scale = step_share(FULL_STEP_INPUTS, self.encoder.fan_in)
         return [
-            ParameterGroup([U], step_share(FULL_STEP_INPUTS, self.encoder.fan_in)),
+            *entries.groups(),
             *super().groups(),
             ParameterGroup([V], step_share(FULL_STEP_OUTLETS, len(V))),
             ParameterGroup([self.output_biases], ridge=0.0),

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from sknm.compute.arrays import to_numpy
 from sknm.compute.rows import Inputs, SparseBatch
-from sknm.graph.equilibrium import Trace
 from sknm.graph.problem import Solution
 from sknm.graph.programme import ProgrammeState
 from sknm.graph.qp import Programme, solve_programmes
+from sknm.graph.trace import Trace
 from sknm.training.network import LinearEnds
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from sknm.compute.rows import Inputs
-from sknm.graph.equilibrium import Trace
 from sknm.graph.problem import Solution
 from sknm.graph.recursion import advance, recur
 from sknm.graph.recursion_state import RecursionState
+from sknm.graph.trace import Trace
 from sknm.training.network import Network
 
 Steps = list[tuple[Tensor, Tensor]]

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import r2_score
 
-from sknm.datasets import make_spherical_shells
+from sknm.datasets import make_planted_modules, make_spherical_shells
 
 
 @pytest.mark.parametrize(("n_features", "n_classes"), [(1, 1), (2, 3), (10, 2)])
@@ -56,3 +58,58 @@ def test_the_same_seed_gives_the_same_points():
 def test_bad_parameters_are_named(parameter, value):
     with pytest.raises(ValueError, match=f"'{parameter}' parameter"):
         make_spherical_shells(**{parameter: value})
+
+
+def additive_r2(X, y, groups):
+    """R² of the best function of each group, summed, on other rows."""
+    half = len(X) // 2
+    parts = [HistGradientBoostingRegressor(random_state=0) for _ in groups]
+    left, found = y[:half] - y[:half].mean(), np.full(len(X) - half, y[:half].mean())
+    for part, group in zip(parts, groups, strict=True):
+        part.fit(X[:half, group], left)
+        found += part.predict(X[half:, group])
+    return r2_score(y[half:], found)
+
+
+@pytest.mark.parametrize(("n_groups", "group_size"), [(1, 1), (3, 2), (4, 3)])
+def test_planted_groups_are_disjoint(n_groups, group_size):
+    X, y, groups = make_planted_modules(
+        50, n_groups, group_size, n_useless=2, random_state=0
+    )
+    assert X.shape == (50, n_groups * group_size + 2)
+    assert y.shape == (50,)
+    assert [len(group) for group in groups] == [group_size] * n_groups
+    assert len(np.unique(np.concatenate(groups))) == n_groups * group_size
+
+
+def test_planted_targets_are_sums_of_functions_of_the_groups():
+    X, y, groups = make_planted_modules(
+        8000, 3, 3, n_classes=None, noise=0.0, random_state=0
+    )
+    mixed = list(np.array(groups).T)  # one feature of each group
+    assert additive_r2(X, y, groups) > additive_r2(X, y, mixed) + 0.1
+    useless = np.setdiff1d(np.arange(X.shape[1]), np.concatenate(groups))
+    assert additive_r2(X, y, [useless]) < 0.05
+    assert y.std() == pytest.approx(3**0.5, rel=0.05)
+
+
+def test_planted_noise_is_relative_to_the_sums():
+    options = {"n_groups": 4, "n_classes": None, "random_state": 0}
+    exact = make_planted_modules(20_000, noise=0.0, **options)[1]
+    noisy = make_planted_modules(20_000, noise=0.5, **options)[1]
+    assert (noisy - exact).std() == pytest.approx(0.5 * 4**0.5, rel=0.03)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_planted_classes_are_all_there(n_classes):
+    y = make_planted_modules(2000, n_classes=n_classes, random_state=0)[1]
+    assert np.array_equal(np.unique(y), np.arange(n_classes))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("n_samples", 1), ("n_groups", 0), ("n_useless", -1), ("n_classes", 1)],
+)
+def test_bad_parameters_of_planted_modules_are_named(parameter, value):
+    with pytest.raises(ValueError, match=f"'{parameter}' parameter"):
+        make_planted_modules(**{parameter: value})

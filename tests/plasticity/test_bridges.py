@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sknm.graph.equilibrium import Flow
 from sknm.graph.topology import Topology
+from sknm.graph.trace import Flow
 from sknm.plasticity.bridges import Bridges
 from sknm.plasticity.modules import ModulePenalty
 

@@ -9,9 +9,9 @@ from hypothesis.extra.numpy import arrays
 
 from sknm.encoding.encoder import Identity
 from sknm.graph.activations import ACTIVATIONS
-from sknm.graph.equilibrium import Trace
 from sknm.graph.recursion import Recursion
 from sknm.graph.recursion_state import RecursionState
+from sknm.graph.trace import Trace
 from sknm.plasticity.dying import LEAST_STEPS, DyingRule
 from sknm.plasticity.rule import Epoch, Step
 from sknm.training.recursive import RecursiveNetwork

@@ -8,10 +8,10 @@ import torch
 
 from sknm.graph.blocks import ModuleWeights
 from sknm.graph.draw import draw_weights
-from sknm.graph.equilibrium import Flow
 from sknm.graph.stability import excess
 from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
+from sknm.graph.trace import Flow
 from sknm.plasticity import modular
 from sknm.plasticity.bridges import SHORTEST_INTERVAL, update_interval
 from sknm.plasticity.modular import (

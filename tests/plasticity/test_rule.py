@@ -230,7 +230,7 @@ def test_copies_predict_the_same_and_go_on_the_same(kind, copied, data, answers)
     for each in (model, other):
         each.partial_fit(X, y)
     again = copied(model)
-    assert again.net_.rule == Pruning()
+    assert again.net_.rule.inner == Pruning()
     for each in (model, other, again):
         each.partial_fit(X, y)
     for each in (other, again):

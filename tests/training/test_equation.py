@@ -7,8 +7,8 @@ from scipy import sparse
 
 from sknm.compute.rows import SparseBatch
 from sknm.graph.blocks import ModuleWeights
-from sknm.graph.equilibrium import Trace
 from sknm.graph.topology import Topology
+from sknm.graph.trace import Trace
 from sknm.training.equation import SPARSE_CHUNK_ELEMENTS
 from sknm.training.network import CHUNK_ELEMENTS
 

@@ -268,7 +268,8 @@ def test_momentum_of_the_weights_stays_with_the_rule(
     )  # fmt: skip
     net.start(FixedRule() if is_same else FixedRule(3))
     memory = net.optimizer_.memory()["steps"]
-    of_weights = memory[net.optimizer_.param_groups.index(options)]
+    k = next(k for k, g in enumerate(net.optimizer_.param_groups) if g is options)
+    of_weights = memory[k]
     if optimizer == "adamw":
         of_weights = of_weights["means"]
     assert np.any(of_weights[0]) == is_same

@@ -8,8 +8,8 @@ from scipy import sparse
 from sknm.compute.rows import SparseBatch
 from sknm.encoding.encoder import Identity
 from sknm.graph.activations import ACTIVATIONS
-from sknm.graph.equilibrium import Trace
 from sknm.graph.programme import FULL_STEP_NODES, ProgrammeState
+from sknm.graph.trace import Trace
 from sknm.training.network import FULL_STEP_INPUTS, FULL_STEP_OUTLETS
 from sknm.training.quadratic import QuadraticNetwork
 

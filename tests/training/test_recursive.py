@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 from sknm.compute.rows import SparseBatch
-from sknm.graph.equilibrium import Trace
+from sknm.graph.trace import Trace
 
 N_FEATURES, N_OUTPUTS, N_ROWS = 3, 2, 7
 DEPTHS = pytest.mark.parametrize("n_steps", [1, 2, 4])

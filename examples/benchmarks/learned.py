@@ -1,0 +1,256 @@
+"""Does it pay to learn which features enter which modules? The controls that decide.
+
+Each estimator is fitted, with and without columns of noise beside the features, as
+
+learned   it is by default: links are found before training, and wake in it;
+all       the same with ``feature_fdr=None``: all features enter all modules;
+random    the same numbers of features per module as were learned, but other features,
+          trained from new weights, with links that stay as they are;
+again     the links that were learned, trained from new weights, and kept;
+first     the first version's default: ``all``, without functions of numbers.
+
+One thread; splits as in ``accuracy.py``. Results go to a CSV file that is resumed; the
+report gives mean errors, and of each control the sets on which ``learned`` is better or
+worse by more than a standard error of the paired difference.
+
+    python learned.py --data DIR
+    python learned.py --data DIR --family FreeNetClassifier --seeds 0 1 2
+    python learned.py --data DIR --report-only
+    python learned.py --planted
+
+With ``--planted`` instead, on targets that are sums of functions of groups of
+features, beside gradient boosting: errors (1 - R² of numbers), the share of the links
+from useless features that are absent, and of a module's weight from one group.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import _common as common
+import numpy as np
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+
+import sknm
+from sknm.datasets import make_planted_modules
+from sknm.plasticity.entering import begin_with
+
+KEYS = ("family", "data", "n_useless", "variant", "seed")
+COLUMNS = (*KEYS, "session", "error", "cpu", "links", "useless")
+VARIANTS = ("learned", "all", "random", "again", "first")
+FIRST = {"feature_fdr": None, "numerical_embedding": None}
+LEAST_ERROR = 1e-3
+
+
+def with_noise(data: common.Split, n_useless: int, seed: int) -> common.Split:
+    """Add columns of noise to the features."""
+    rng = np.random.default_rng(1000 + seed)
+    tables = []
+    for X in (data.X_train, data.X_test):
+        noise = rng.normal(size=(len(X), n_useless)).astype(X.dtype)
+        tables.append(np.hstack([X, noise]))
+    return common.Split(*tables, data.y_train, data.y_test)
+
+
+def links_of(model: Any) -> np.ndarray:
+    """Which columns enter which nodes, bool of shape (n_columns, n_inlets)."""
+    return model.net_.module_.graph.entries.by_columns()
+
+
+def shuffled(links: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Give each module as many columns as it has, but others."""
+    rng, other = np.random.default_rng(seed), np.zeros_like(links)
+    for module in np.unique(labels):
+        nodes = np.flatnonzero(labels == module)
+        chosen = rng.permutation(links[:, nodes[0]])
+        other[:, nodes] = chosen[:, None]
+    return other
+
+
+@contextlib.contextmanager
+def given(links: np.ndarray) -> Iterator[None]:
+    """Have all fits inside start with some links, and keep them."""
+
+    def begin(entries: Any, *_: Any) -> None:
+        begin_with(entries, links[entries.columns])
+
+    with (
+        mock.patch("sknm.fitting.find_links", begin),
+        mock.patch("sknm.plasticity.entering.wake", return_value=None),
+    ):
+        yield
+
+
+def measure(args: argparse.Namespace, name: str, n_useless: int, seed: int) -> None:
+    """Fit all variants to one split, but those whose results are there."""
+    there = common.done(common.read_rows(args.csv), KEYS)
+    keys = {v: (args.family, name, str(n_useless), v, str(seed)) for v in VARIANTS}
+    if all(key in there for key in keys.values()):
+        return
+    data = common.split(args.data, name, seed)
+    n_features = data.n_features
+    data = with_noise(data, n_useless, seed) if n_useless else data
+    kind = getattr(sknm, args.family)
+    learned = kind(random_state=seed)
+    record(args, keys["learned"], learned, data, n_features)
+    record(
+        args, keys["all"], kind(random_state=seed, feature_fdr=None), data, n_features
+    )
+    links = links_of(learned)
+    labels = getattr(learned, "module_labels_", np.zeros(links.shape[1], int))
+    other = shuffled(links, labels[: links.shape[1]], seed)
+    for variant, kept in (("random", other), ("again", links)):
+        with given(kept):
+            model = kind(random_state=seed + 100)
+            record(args, keys[variant], model, data, n_features)
+    record(args, keys["first"], kind(random_state=seed, **FIRST), data, n_features)
+
+
+def record(
+    args: argparse.Namespace,
+    key: tuple[str, ...],
+    model: Any,
+    data: common.Split,
+    n_features: int,
+) -> None:
+    """Fit a model, and add a row of what came out."""
+    with common.Stopwatch() as watch:
+        model.fit(data.X_train, data.y_train)
+    links = links_of(model)
+    row = dict(zip(KEYS, key, strict=True)) | {
+        "session": common.session(),
+        "error": float(np.mean(model.predict(data.X_test) != data.y_test)),
+        "cpu": watch.cpu,
+        "links": float(links[:n_features].mean()),
+        "useless": float(links[n_features:].mean()) if len(links) > n_features else 0.0,
+    }
+    common.append_row(args.csv, COLUMNS, row)
+    print(*key, f"{row['error']:.4f}", f"{watch.cpu:.1f} s", flush=True)
+
+
+def report(args: argparse.Namespace) -> None:
+    """Print tables of errors, and what the differences are worth."""
+    rows = [r for r in common.read_rows(args.csv) if r["family"] == args.family]
+    values = {
+        tuple(r[k] for k in KEYS[1:]): (float(r["error"]), float(r["cpu"]))
+        for r in rows
+    }
+    shares = {
+        tuple(r[k] for k in KEYS[1:]): (float(r["links"]), float(r["useless"]))
+        for r in rows
+        if r["variant"] == "learned"
+    }
+    for n_useless in map(str, args.n_useless):
+        body, means = [], []
+        for name in args.data_sets:
+            seeds = [k[3] for k in shares if k[:2] == (name, n_useless)]
+            keys = [[(name, n_useless, v, s) for s in seeds] for v in VARIANTS]
+            if not seeds or not all(k in values for own in keys for k in own):
+                continue
+            errors = np.array([[values[k][0] for k in own] for own in keys])
+            seconds = np.array([[values[k][1] for k in own] for own in keys])
+            means.append(errors)
+            awake = np.mean([shares[k] for k in keys[0]], axis=0)
+            ratio = np.median(seconds[0] / seconds[-1])
+            cells = [f"{e.mean():.4f}" for e in errors]
+            body.append([name, *cells, *(f"{a:.2f}" for a in awake), f"{ratio:.2f}"])
+        header = ["data", *VARIANTS, "links", "useless links", "`fit`, to first"]
+        print(f"\n{args.family}, {n_useless} columns of noise\n")
+        print(common.markdown_table(header, body))
+        summary(means)
+
+
+def summary(means: list[np.ndarray]) -> None:
+    """Say on how many sets the learned links are better than each control, or worse."""
+    for k, variant in enumerate(VARIANTS[1:], 1):
+        differences = [errors[0] - errors[k] for errors in means]
+        ends = [
+            (d.mean(), d.std(ddof=1) / len(d) ** 0.5 if len(d) > 1 else 0.0)
+            for d in differences
+        ]
+        lower = sum(mean < 0 for mean, _ in ends)
+        better = sum(mean < -spread for mean, spread in ends)
+        worse = sum(mean > spread for mean, spread in ends)
+        logs = [
+            np.log(max(e[0].mean(), LEAST_ERROR) / max(e[k].mean(), LEAST_ERROR))
+            for e in means
+        ]
+        print(
+            f"learned / {variant}: geometric mean {np.exp(np.mean(logs)):.3f}; lower "
+            f"on {lower} of {len(ends)}, by more than a standard error on {better}, "
+            f"higher by more than one on {worse}"
+        )
+
+
+def planted(args: argparse.Namespace) -> None:
+    """Print a table for data whose modules are known."""
+    body = []
+    for name, n_classes in (("2 classes", 2), ("3 classes", 3), ("numbers", None)):
+        for n in (3000, 10_000):
+            found = [planted_once(n, n_classes, seed) for seed in args.seeds]
+            cells = [f"{value:.3f}" for value in np.mean(found, axis=0)]
+            body.append([f"{name}, {n}", *cells])
+    header = ["target, rows", "learned", "all", "boosting", "absent", "one group"]
+    print(common.markdown_table(header, body))
+
+
+def planted_once(n: int, n_classes: int | None, seed: int) -> list[float]:
+    """Return three errors, the share of absent links, and that of one group."""
+    X, y, groups = make_planted_modules(
+        n + 3000, n_classes=n_classes, random_state=seed
+    )
+    kind, other = sknm.NeuralModuleClassifier, HistGradientBoostingClassifier
+    if n_classes is None:
+        kind, other = sknm.NeuralModuleRegressor, HistGradientBoostingRegressor
+    learned = kind(random_state=seed)
+    every = kind(random_state=seed, feature_fdr=None)
+    models = [learned, every, other(random_state=seed)]
+    errors = [1 - m.fit(X[:n], y[:n]).score(X[n:], y[n:]) for m in models]
+    columns = learned.encoding_.get_feature_indices()
+    weights = np.zeros(learned.feature_modules_.shape)
+    for module in range(learned.n_modules_):
+        nodes = learned.module_labels_ == module
+        own = abs(learned.input_weights_[:, nodes]).mean(axis=1)
+        np.add.at(weights[:, module], columns, own)
+    of_groups = np.array([weights[group].sum(axis=0) for group in groups])
+    shares = of_groups.max(axis=0) / weights.sum(axis=0)
+    useless = np.setdiff1d(np.arange(X.shape[1]), np.concatenate(groups))
+    absent = 1 - learned.feature_modules_[useless].mean()
+    return [*errors, absent, shares.mean()]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure what is missing, and report."""
+    parser = common.parser(__doc__, "learned.csv")
+    add = parser.add_argument
+    add("--data", type=Path, help="directory of the .npz files")
+    add("--data-sets", nargs="+", default=list(common.DATA_SETS), metavar="NAME")
+    add("--family", default="NeuralModuleClassifier", help="a classifier of sknm")
+    add("--n-useless", nargs="+", type=int, default=[0, 30])
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    add("--planted", action="store_true", help="on data whose modules are known")
+    add("--report-only", action="store_true", help="measure nothing")
+    args = parser.parse_args(argv)
+    if args.planted:
+        with common.one_thread():
+            planted(args)
+        return
+    if not args.report_only:
+        with common.one_thread():
+            for seed in args.seeds:
+                for n_useless in args.n_useless:
+                    for name in args.data_sets:
+                        measure(args, name, n_useless, seed)
+    report(args)
+
+
+if __name__ == "__main__":
+    main()
