@@ -200,7 +200,7 @@ default=None
             vars(work).update(learned)
             fitting = Fitting(work)
             samples = fitting.take_in(X, y, sample_weight)
-            fitting.prepare(samples)
+            fitting.prepare(samples, is_part=True)
             course = Course(1, self.learning_rate_init, is_whole=False)
             ending = fitting.run(samples, None, course)
         if ending == "interrupted":  # a loop over chunks has to end

@@ -37,6 +37,9 @@ from sknm.training.tensor_net import NonFiniteLoss
 if TYPE_CHECKING:
     from sknm.base import GraphEstimator
 
+LEAST_CHUNK = 512
+"""Fewest rows of a first chunk in which it is looked for features that are of use."""
+
 STATS_ROWS = 2000
 """Training rows on which a fitted model's solves are measured."""
 
@@ -173,13 +176,15 @@ class Fitting:
 
     # Make ready.
 
-    def prepare(self, samples: Samples) -> None:
+    def prepare(self, samples: Samples, is_part: bool = False) -> None:
         """Make the net, or have the one there is heed what has changed.
 
         Parameters
         ----------
         samples : Samples
             Training rows.
+        is_part : bool, default=False
+            Whether others will follow.
         """
         estimator = self.estimator
         batch_size = self.batch_size(len(samples))
@@ -194,7 +199,7 @@ class Fitting:
             estimator._backup = Backup(estimator.net_)
             estimator.net_.follow(options, estimator._target_.make_loss())
         else:
-            self._build(samples, options)
+            self._build(samples, options, LEAST_CHUNK if is_part else 0)
         network = estimator.net_.module_
         network.sigma = ACTIVATIONS[estimator.activation]
         network.dropout = estimator.dropout if self.is_stochastic else 0.0
@@ -241,7 +246,7 @@ class Fitting:
             n_epochs = choose_max_iter(n_samples, self.batch_size(n_samples))
         return Course(n_epochs, estimator.learning_rate_init)
 
-    def _build(self, samples: Samples, options: Options) -> None:
+    def _build(self, samples: Samples, options: Options, least_rows: int) -> None:
         estimator = self.estimator
         generator = torch.Generator().manual_seed(draw_seed(estimator.random_state))
         encoder = estimator._make_encoder()
@@ -249,17 +254,18 @@ class Fitting:
         estimator.encoding_.describe(encoder.labels(), encoder.forms())
         with memory_for(estimator._n_nodes()):
             network = estimator._make_network(samples, encoder, generator)
-            if options.device != "cpu":
-                network.move(options.device)
         loss = estimator._target_.make_loss()
         entries, rate = network.graph.entries, estimator.feature_fdr
-        is_sparse = estimator.encoding_.is_sparse
-        if entries is not None and rate is not None and not is_sparse:
+        is_left = estimator.encoding_.is_sparse or len(samples) < least_rows
+        if entries is not None and rate is not None and not is_left:
             n_outputs = estimator._target_.n_outputs
-            rows, used = to_scout(
-                samples, encoder, entries.columns, n_outputs, generator
-            )
-            find_links(entries, rows, used, loss, rate, generator)
+            # So that how many numbers are drawn doesn't depend on the rows.
+            seed = int(torch.randint(2**62, (), generator=generator))
+            own = torch.Generator().manual_seed(seed)
+            rows, used = to_scout(samples, encoder, entries.columns, n_outputs, own)
+            find_links(entries, rows, used, loss, rate, own)
+        if options.device != "cpu":
+            network.move(options.device)
         estimator.net_ = TrainingNet(
             network,
             loss,

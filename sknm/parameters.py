@@ -135,7 +135,8 @@ feature_fdr : float or None, default=0.05
     of them may be there by chance. They enter the modules of features that they
     interact with; other links wake in training when there is evidence for them. Lower
     it if there are many useless features. None has all of them enter everything, as
-    those of sparse matrices do.
+    those of sparse matrices and of more than 1024 inputs do: also for features that
+    tell something only three or more together, which are not found.
 """
 
 SHARED_ATTRIBUTES = """

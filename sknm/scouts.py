@@ -56,16 +56,12 @@ def to_scout(
     # Functions of numbers are zero at first.
     used = [k for k, (_, label) in enumerate(encoder.labels()) if label != "function"]
     n = min(MOST_ROWS, max(1, MOST_VALUES // max(1, len(used))))
-    rows: Tensor | slice = slice(None)
-    if len(table) > n:
-        rows = torch.randperm(len(table), generator=generator)[:n]
-    batch = table.take(rows)
+    batch = table.take(torch.randperm(len(table), generator=generator)[:n])
     chunks = _dense(batch.X).split(CHUNK_ROWS)
     x = torch.cat([_encoded(encoder, chunk)[:, used] for chunk in chunks])
     y, weights = batch.y, batch.weights
     weights = x.new_ones(len(x)) if weights is None else weights.to(x.dtype)
-    # Rows that are there several times are no more evidence than one.
-    weights = weights * (_n_distinct(x[weights > 0]) / weights.sum())
+    weights = weights * (_n_effective(x, y, weights) / weights.sum())
     y = y.to(x.dtype) if y.is_floating_point() else y
     return Scouted(x, y, weights, columns[used], n_outputs), np.array(used)
 
@@ -120,7 +116,18 @@ def _encoded(encoder: Encoder, rows: Tensor) -> Tensor:
     return _dense(encoder(rows)).detach()
 
 
-def _n_distinct(x: Tensor) -> int:
-    factors = torch.arange(2, x.shape[1] + 2, dtype=torch.float64).sqrt()
-    marks = [(rows.double() * factors).sum(1) for rows in x.split(CHUNK_ROWS)]
-    return len(torch.cat(marks).unique())
+def _n_effective(x: Tensor, y: Tensor, weights: Tensor) -> float:
+    """Count rows as evidence: several that are the same are one, of their weight.
+
+    Of unequal weights, fewer rows than there are decide (Kish 1965).
+    """
+    marks = torch.zeros(len(x), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    for column in (*x.t(), *y.reshape(len(y), -1).t()):
+        largest = column.abs().max().double().clamp_min(1e-300)
+        factor = torch.rand((), generator=generator, dtype=torch.float64)
+        marks += column.double() / largest * (1 + factor)
+    _, which = marks.unique(return_inverse=True)
+    of_rows = torch.zeros(int(which.max()) + 1, dtype=torch.float64)
+    of_rows.index_add_(0, which, weights.double())
+    return float(of_rows.sum() ** 2 / of_rows.square().sum())

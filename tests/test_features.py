@@ -115,3 +115,34 @@ def test_rates_that_are_none_are_refused(rate, planted):
     X, y, _ = planted
     with pytest.raises(ValueError, match="'feature_fdr' parameter"):
         sknm.FreeNetClassifier(feature_fdr=rate).fit(X, y)
+
+
+def test_unequal_weights_are_less_evidence():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 15))
+    weights = rng.lognormal(sigma=1.5, size=2000)
+    model = sknm.FeedForwardRegressor(n_nodes=5, max_iter=1, random_state=0)
+    model.fit(X, X[:, 0] + rng.normal(size=2000), sample_weight=weights)
+    enters = model.feature_modules_.any(axis=1)
+    assert enters[0]
+    assert enters.sum() <= 4
+
+
+@pytest.mark.parametrize("size", [1e-7, 1e12])
+def test_units_make_no_difference(size):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 6))
+    y = X[:, 0] * X[:, 1] + X[:, 2]
+    model = sknm.DAGRegressor(n_nodes=5, max_iter=1, random_state=0, scale=None)
+    model.fit((X * size).astype(np.float32), y)
+    enters = model.feature_modules_.any(axis=1)
+    assert enters.tolist() == [True, True, True, False, False, False]
+
+
+def test_small_first_chunks_and_wide_tables_leave_nothing_out():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 1100)).astype(np.float32)
+    model = sknm.FeedForwardRegressor(n_nodes=3, max_iter=1, random_state=0)
+    assert model.fit(X, X[:, 0]).feature_modules_.all()
+    few = model.__class__(n_nodes=3, random_state=0)
+    assert few.partial_fit(X[:, :8], X[:, 0]).feature_modules_.all()

@@ -62,13 +62,14 @@ class Sample:
     @property
     def n_distinct(self) -> int:
         """Number of different rows that have a weight: repeating rows adds none."""
-        factors = np.sqrt(np.arange(2, self.X.shape[1] + 2))
+        largest = np.nan_to_num(np.abs(self.X)).max(axis=0, initial=0)
+        drawn = 1 + np.random.default_rng(0).random(self.X.shape[1])
+        factors = np.where(largest > 0, drawn, 0) / np.where(largest > 0, largest, 1)
         parts = np.array_split(self.X, max(1, self.X.size // MARKED_VALUES))
-        known = (np.nan_to_num(part.astype(np.float64), nan=0.5) for part in parts)
-        marks = np.concatenate([(rows * factors).sum(axis=1) for rows in known])
-        return len(
-            np.unique(marks if self.weights is None else marks[self.weights > 0])
-        )
+        scaled = (part.astype(np.float64) * factors for part in parts)
+        marks = np.concatenate([np.nan_to_num(rows, nan=0.5).sum(1) for rows in scaled])
+        has_weight = slice(None) if self.weights is None else self.weights > 0
+        return len(np.unique(marks[has_weight]))
 
     def column(self, k: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """Return values of a column where there are any, their weights, and where."""

@@ -244,7 +244,7 @@ class Evidence:
     def _rates(self, columns: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """Return what makes inputs of unit variance, and how many columns have."""
         squares = self._squares / self.n_rows
-        is_used = squares > 1e-12
+        is_used = squares > 0
         rates = torch.where(is_used, 1 / squares.clamp_min(1e-30), 0.0)
         counts = np.bincount(columns, is_used.double().cpu(), columns.max() + 1)
         return rates, counts

@@ -65,9 +65,9 @@ MOST_PRODUCTS = 4e10
 MOST_PRODUCT_VALUES = 2**20
 """Most values that are multiplied with each other."""
 
-MOST_PAIRED, FEWEST_ROWS = 1024, 512
-"""Most inputs whose pairs are looked at, and fewest rows for them; otherwise all
-columns may interact."""
+MOST_INPUTS, FEWEST_ROWS = 1024, 512
+"""Most inputs that are looked at, since the work grows with their square, and fewest
+rows for pairs of them."""
 
 Residual = Callable[[Tensor, Tensor], Tensor]
 """Gives the gradient of each row's loss, of outputs and targets."""
@@ -171,8 +171,10 @@ def scout(
     Returns
     -------
     Affinity or None
-        None if no column tells more than chance would.
+        None if no column tells more than chance would, or there are too many.
     """
+    if rows.x.shape[1] > MOST_INPUTS:
+        return None
     hinges = Hinges(rows.x, rows.weights)
     constant = _constant(rows, residual)
     alone = _alone(rows, hinges, residual, constant)
@@ -272,8 +274,6 @@ def _pairs(rows: Scouted, left: Tensor) -> np.ndarray:
     """How likely the evidence for each pair of columns is by chance."""
     used = torch.as_tensor((rows.x != 0).any(0))
     n_columns, d, c = rows.n_columns, int(used.sum()), left.shape[1]
-    if d > MOST_PAIRED:
-        return np.zeros((n_columns, n_columns))
     most = min(MOST_PRODUCTS / (8 * d**2 * c + 1), MOST_PRODUCT_VALUES / (2 * d + 1))
     n = int(max(FEWEST_ROWS, most))
     x, weights = rows.x[:n, used], rows.weights[:n]
@@ -319,7 +319,7 @@ def _products(
         deviations = (share @ v.square()).sqrt()
         return v / deviations.clamp_min(1e-30) * (deviations > 1e-3)
 
-    u = standardised(x)
+    u = standardised(x / x.abs().amax(0).clamp_min(1e-30))
     odd = standardised(u.clamp(-LIMIT, LIMIT))
     even = odd.abs()
     even = even - share @ even
