@@ -265,7 +265,8 @@ class Fitting:
             rows, used = to_scout(samples, encoder, entries.columns, n_outputs, own)
             find_links(entries, rows, used, loss, rate, own)
         if options.device != "cpu":
-            network.move(options.device)
+            with memory_for(estimator._n_nodes()):
+                network.move(options.device)
         estimator.net_ = TrainingNet(
             network,
             loss,

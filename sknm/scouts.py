@@ -58,7 +58,8 @@ def to_scout(
     n = min(MOST_ROWS, max(1, MOST_VALUES // max(1, len(used))))
     batch = table.take(torch.randperm(len(table), generator=generator)[:n])
     chunks = _dense(batch.X).split(CHUNK_ROWS)
-    x = torch.cat([_encoded(encoder, chunk)[:, used] for chunk in chunks])
+    dtype = samples.X.torch_dtype
+    x = torch.cat([_encoded(encoder, chunk)[:, used].to(dtype) for chunk in chunks])
     y, weights = batch.y, batch.weights
     weights = x.new_ones(len(x)) if weights is None else weights.to(x.dtype)
     weights = weights * (_n_effective(x, y, weights) / weights.sum())

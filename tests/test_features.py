@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
 
@@ -146,3 +147,13 @@ def test_small_first_chunks_and_wide_tables_leave_nothing_out():
     assert model.fit(X, X[:, 0]).feature_modules_.all()
     few = model.__class__(n_nodes=3, random_state=0)
     assert few.partial_fit(X[:, :8], X[:, 0]).feature_modules_.all()
+
+
+def test_sparse_rows_go_on_with_the_links_of_dense_ones(planted):
+    X, y, _ = planted
+    plain = {"scale": None, "numerical_embedding": None}
+    model = sknm.FeedForwardClassifier(n_nodes=8, max_iter=2, random_state=0, **plain)
+    links = model.fit(X, y).feature_modules_
+    assert not links.all()
+    model.partial_fit(sparse.csr_array(X), y)
+    np.testing.assert_array_equal(model.feature_modules_, links)

@@ -93,14 +93,14 @@ def large(tmp_path_factory):
 
 @pytest.fixture
 def little_memory():
-    """Allow 96 MB beyond what is in use, of 128 of data; mapped files don't count."""
+    """Allow 64 MB beyond what is in use, half of the data; mapped files don't count."""
     resource = pytest.importorskip("resource")
     if sys.platform != "linux":
         pytest.skip("only Linux can limit private memory")
     with open("/proc/self/status", encoding="ascii") as status:
         (used,) = (int(line.split()[1]) for line in status if line[:7] == "VmData:")
     _, most = former = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (used * 1024 + 96 * MEGABYTE, most))
+    resource.setrlimit(resource.RLIMIT_DATA, (used * 1024 + 64 * MEGABYTE, most))
     yield
     resource.setrlimit(resource.RLIMIT_DATA, former)
 
@@ -118,7 +118,7 @@ def test_no_estimator_copies_the_whole(name, large, little_memory):
     y = np.arange(len(single)) % 2
     w = np.ones(len(y), dtype=np.float32)
     w[::1000] = 0
-    params = {"batch_size": 512, "n_nodes": 2, "early_stopping": True}
+    params = {"batch_size": 1024, "n_nodes": 2, "early_stopping": True}
     model = make(name, **params).fit(single, y, sample_weight=w)
     # Of the other precision.
     model.partial_fit(double, y[: len(double)])

@@ -46,6 +46,9 @@ solver : {"admm", "proxqp"}, default="admm"
 activation : {"relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", \
 "identity", "squared_relu"}, default="relu"
     Activation function σ of the objective's linear term.
+
+numerical_embedding : {"piecewise", "piecewise_tree", "periodic"} or None, default=None
+    A function of each number that is learned, as for other estimators.
 """
 
 ATTRIBUTES = """
@@ -89,6 +92,8 @@ class OptNet(GraphEstimator):
     n_nodes: int = 100
     _: KW_ONLY
     n_constraints: int | None = None
+    # What functions of numbers are worth here has not been measured.
+    numerical_embedding: str | None = None
     solver: str = "admm"
 
     _constraints: ClassVar[dict[str, list[Any]]] = {

@@ -13,7 +13,7 @@ MOST_ROWS, LEAST_ROWS, MOST_VALUES = 2**17, 5_000, 2**20
 """Rows that quantiles are learned from: the most, those of wide tables, and the most
 values. A quantile of so many is as good as one of all."""
 
-CHUNK_ROWS = 2**14
+CHUNK_ROWS = 2**12
 """Rows that are looked at at a time, where all are."""
 
 MARKED_VALUES = 2**16

@@ -99,6 +99,7 @@ class EnteringRule(Remade):
         if (
             step.flow is None
             or step.ends is None
+            or not isinstance(step.ends.inputs, Tensor)  # sparse rows
             or not self._is_looking(graph, step.size)
         ):
             return
@@ -187,15 +188,14 @@ class Evidence:
             factors = (alone / weights).masked_fill(weights == 0, 0)[:, None]
         factors = factors * clipping(ends.errors * factors, weights)
         errors, x = ends.errors * factors, ends.inputs
+        assert isinstance(x, Tensor), "sparse rows are not looked at"
         z, asked = flow.z[:n_inlets], ends.asked(flow.delta)[:n_inlets]
         mean = z.mean(1) if weights is None else z @ weights / weights.sum()
         active = (z > mean[:, None]).to(z.dtype)
         level = active.mean(1) if weights is None else active @ weights / weights.sum()
         asked = asked * factors.t() * (active - level[:, None])
-        assert isinstance(x, Tensor), "all columns of sparse rows are awake"
         x = x.detach()
         self._asked, self._x, self._errors = asked, x, errors
-        self._weights = weights
         own = x if weights is None else x * weights[:, None]
         sums = own.t() @ asked.t()
         means = own.t() @ errors

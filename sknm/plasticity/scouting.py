@@ -65,6 +65,9 @@ MOST_PRODUCTS = 4e10
 MOST_PRODUCT_VALUES = 2**20
 """Most values that are multiplied with each other."""
 
+PRODUCT_ROWS = 256
+"""Rows whose products are computed at a time."""
+
 MOST_INPUTS, FEWEST_ROWS = 1024, 512
 """Most inputs that are looked at, since the work grows with their square, and fewest
 rows for pairs of them."""
@@ -280,11 +283,10 @@ def _pairs(rows: Scouted, left: Tensor) -> np.ndarray:
     errors = left[:n] - weights @ left[:n] / weights.sum()
     errors = errors * clipping(errors, weights)
     z, owners = _products(x, weights, rows.columns[used.numpy()])
-    sums: Tensor | float = 0.0
+    sums = z.new_zeros(z.shape[1], z.shape[1])
     for e in errors.t():
-        sums = sums + (z.t() @ (z * (e * weights)[:, None])).square()
-    squares = z.square()
-    expected = squares.t() @ (squares * (errors.square().sum(1) * weights)[:, None])
+        sums += _weighted_products(z, e * weights).square_()
+    expected = _weighted_products(z, errors.square().sum(1) * weights, squared=True)
     ratios = sums / expected.clamp_min(torch.finfo(z.dtype).tiny)
     spread = errors.t() @ (errors * weights[:, None])
     member = torch.zeros(len(owners), n_columns, dtype=torch.float64)
@@ -292,7 +294,7 @@ def _pairs(rows: Scouted, left: Tensor) -> np.ndarray:
     counts = member.sum(0)
     mean = member.t() @ ratios.double() @ member
     mean /= torch.outer(counts, counts).clamp_min(1)
-    correlations = (z.t() @ (z * weights[:, None])) / weights.sum()
+    correlations = _weighted_products(z, weights) / weights.sum()
     own = member.t() @ correlations.double().square() @ member
     # Of columns whose inputs resemble each other, a few do for all.
     width = (counts**2 / own.diagonal().clamp_min(1e-30)).clamp_min(1)
@@ -306,6 +308,19 @@ def _pairs(rows: Scouted, left: Tensor) -> np.ndarray:
     found[(counts == 0).numpy()] = found[:, (counts == 0).numpy()] = 1
     np.fill_diagonal(found, 1)
     return found
+
+
+def _weighted_products(z: Tensor, weights: Tensor, squared: bool = False) -> Tensor:
+    """Sum the products of all pairs of functions, or their squares, over weighted rows.
+
+    Some rows at a time, which takes little memory.
+    """
+    sums = z.new_zeros(z.shape[1], z.shape[1])
+    parts = zip(z.split(PRODUCT_ROWS), weights.split(PRODUCT_ROWS), strict=True)
+    for own, w in parts:
+        f = own.square() if squared else own
+        sums.addmm_(f.t(), f * w[:, None])
+    return sums
 
 
 def _products(
