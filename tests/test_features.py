@@ -78,7 +78,8 @@ def test_links_wake_while_training(model):
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
 def test_absent_links_have_no_weight(every_estimator, optimizer):
     X, y, groups = make_planted_modules(300, 1, 2, n_useless=12, random_state=0)
-    model = every_estimator(n_nodes=20, max_iter=4, random_state=0, optimizer=optimizer)
+    model = every_estimator(n_nodes=20, max_iter=4, random_state=0, feature_fdr=0.05)
+    model.set_params(optimizer=optimizer)
     model.fit(X, y)
     enters = model.feature_modules_.any(axis=1)
     assert len(enters) == X.shape[1]

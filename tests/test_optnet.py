@@ -16,7 +16,7 @@ METHODS = pytest.mark.parametrize("method", ["fit", "partial_fit"])
 
 
 def make(estimator, **parameters):
-    defaults = {"n_nodes": 12, "max_iter": 6, "random_state": 0, "feature_fdr": None}
+    defaults = {"n_nodes": 12, "max_iter": 6, "random_state": 0}
     return estimator(**defaults | parameters)
 
 

@@ -49,6 +49,10 @@ activation : {"relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", \
 
 numerical_embedding : {"piecewise", "piecewise_tree", "periodic"} or None, default=None
     A function of each number that is learned, as for other estimators.
+
+feature_fdr : float or None, default=None
+    False discovery rate of features: those that tell something of the targets are
+    chosen before training. None has all of them enter.
 """
 
 ATTRIBUTES = """
@@ -92,8 +96,9 @@ class OptNet(GraphEstimator):
     n_nodes: int = 100
     _: KW_ONLY
     n_constraints: int | None = None
-    # What functions of numbers are worth here has not been measured.
+    # What they are worth here has not been measured, and links can't wake in training.
     numerical_embedding: str | None = None
+    feature_fdr: float | None = None
     solver: str = "admm"
 
     _constraints: ClassVar[dict[str, list[Any]]] = {
