@@ -53,6 +53,10 @@ class Encoder(Protocol):
     def __call__(self, X: Inputs) -> Inputs:
         """Encode a batch of rows, (n_samples, n_features) to (n_samples, n_outputs)."""
 
+    @property
+    def n_fixed(self) -> int:
+        """Number of outputs, the first ones, whose gradient nobody needs."""
+
     def groups(self) -> list[ParameterGroup]:
         """Return the parameters for an optimiser, none if there are none.
 
@@ -98,6 +102,11 @@ class Identity:
     def __call__(self, X: Inputs) -> Inputs:
         """Return the batch."""
         return X
+
+    @property
+    def n_fixed(self) -> int:
+        """Return 0: rows may have a gradient of their own."""
+        return 0
 
     def groups(self) -> list[ParameterGroup]:
         """Return nothing to be trained."""

@@ -108,6 +108,11 @@ class Numbers(Stored):
             parts.append((missing - self.shares) * self.gains)
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
+    @property
+    def n_fixed(self) -> int:
+        """Number of outputs, the first ones, whose gradient nobody needs."""
+        return self.n_outputs if self.embedding is None else self.n_columns
+
     def groups(self) -> list[ParameterGroup]:
         """Return the parameters of the functions."""
         return [] if self.embedding is None else self.embedding.groups()

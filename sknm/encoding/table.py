@@ -110,6 +110,11 @@ class TableEncoder(Stored):
         numbers.masked_fill_(self.ranks & (numbers == UNSEEN), torch.nan)
         return torch.cat([self.numbers(numbers), self.categories(codes)], 1)
 
+    @property
+    def n_fixed(self) -> int:
+        """Number of outputs, the first ones, whose gradient nobody needs."""
+        return 0 if self.numbers is None else self.numbers.n_fixed
+
     def groups(self) -> list[ParameterGroup]:
         """Return the parameters of functions and vectors."""
         parts = [part for part in (self.numbers, self.categories) if part is not None]

@@ -29,14 +29,15 @@ LINK_RATE = 0.1
 
 LEAST_CHANCE = 1e-4
 """How unlikely evidence for a feature has to be that was asleep until now: it is looked
-for after each epoch."""
+for many times."""
 
 PRICE = 1e-3
 """Least share of what a module's nodes ask for that a link has to explain, beyond what
 it explains by chance."""
 
 OBSERVED_ROWS = 4096
-"""About how many rows of an epoch are looked at."""
+"""About how many rows of an epoch are looked at, and of the next epoch none: evidence
+of another epoch is of the same rows, and costs as much."""
 
 LEAST_SPEED = 0.5
 """Share of its peak to which the learning rate may fall before links no longer wake:
@@ -73,13 +74,13 @@ class EnteringRule(Remade):
         """Set what is kept beside the parameters."""
         self._peak = 0.0
         self._evidence: Evidence | None = None
-        self._stride, self._step, self._n_rows = 1, 0, 0
+        self._stride, self._step, self._n_rows, self._is_due = 1, 0, 0, True
         self._labels: np.ndarray | None = None
 
     def start(self, graph: GraphState) -> None:
         """Begin a training, the first one with the links that scouting has found."""
         self.inner.start(graph)
-        self._peak, self._step, self._n_rows = 0.0, 0, 0
+        self._peak, self._step, self._n_rows, self._is_due = 0.0, 0, 0, True
         self._evidence = None
         entries = graph.entries
         if entries is None:
@@ -116,8 +117,9 @@ class EnteringRule(Remade):
         """Wake the links that are worth it."""
         change = self.inner.epoch(graph, epoch)
         evidence, self._evidence = self._evidence, None
-        self._stride = max(1, self._n_rows // OBSERVED_ROWS)
-        self._n_rows = 0
+        if self._is_due:
+            self._stride = max(1, self._n_rows // OBSERVED_ROWS)
+        self._n_rows, self._is_due = 0, not self._is_due
         entries = graph.entries
         if entries is not None:
             if evidence is not None and self._labels is not None:
@@ -140,7 +142,8 @@ class EnteringRule(Remade):
     def _is_looking(self, graph: GraphState, size: float) -> bool:
         entries = graph.entries
         is_asleep = entries is not None and entries.links is not None
-        return is_asleep and size >= LEAST_SPEED * self._peak
+        is_fast = size >= LEAST_SPEED * self._peak
+        return is_asleep and is_fast and self._is_due
 
     def _units(self, graph: GraphState, entries: Entries) -> np.ndarray:
         n = int(entries.weights.shape[1])
@@ -193,7 +196,7 @@ class Evidence:
         mean = z.mean(1) if weights is None else z @ weights / weights.sum()
         active = (z > mean[:, None]).to(z.dtype)
         level = active.mean(1) if weights is None else active @ weights / weights.sum()
-        asked = asked * factors.t() * (active - level[:, None])
+        asked = active.sub_(level[:, None]).mul_(asked).mul_(factors.t())
         x = x.detach()
         self._asked, self._x, self._errors = asked, x, errors
         own = x if weights is None else x * weights[:, None]
@@ -251,13 +254,13 @@ class Evidence:
 
     def _widths(self, columns: np.ndarray) -> np.ndarray:
         """Count the independent inputs of each column."""
-        counts = np.bincount(columns)
-        widths = np.ones(len(counts))
-        for column in np.flatnonzero(counts > 1):
-            own = self._x[:, torch.as_tensor(np.flatnonzero(columns == column))]
-            own = own / own.square().mean(0).sqrt().clamp_min(1e-30)
-            widths[column] = degrees_of_freedom(own.t() @ own)
-        return widths
+        x = self._x / self._x.square().mean(0).sqrt().clamp_min(1e-30)
+        products = x.t() @ x
+        traces = np.bincount(columns, products.diagonal().double().cpu())
+        places = torch.as_tensor(columns, device=x.device)
+        products.square_().mul_(places[:, None] == places)
+        total = np.bincount(columns, products.sum(1).double().cpu())
+        return np.where(total > 0, traces**2 / np.where(total > 0, total, 1), 1.0)
 
 
 def start_links(entries: Entries, affinity: Affinity, labels: np.ndarray) -> None:

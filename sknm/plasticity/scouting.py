@@ -34,7 +34,7 @@ LEAST_VARIANCE = 3e-3
 CHUNK_VALUES = 2**16
 """Values of inputs whose functions are computed at a time."""
 
-RESEMBLING_ROWS = 2048
+RESEMBLING_ROWS = 512
 """Rows on which functions are compared with each other."""
 
 RATE, EPOCHS, LEAST_STEPS = 0.1, 5, 60
@@ -119,23 +119,18 @@ class Hinges:
 
     def __init__(self, x: Tensor, weights: Tensor) -> None:
         share = weights / weights.sum()
-        mean = share @ x
-        deviation = (share @ (x - mean).square()).sqrt()
+        self._centre = share @ x
+        deviation = (share @ (x - self._centre).square()).sqrt()
         self.chunk_rows = max(1, CHUNK_VALUES // x.shape[1])
-        self._places = [mean + k * deviation for k in KNOTS]
-        self._shifts, self._rates = x.new_zeros(()), x.new_ones(())
-        shifts = self._mean(x, share, lambda f: f)
-        squares = self._mean(x, share, lambda f: (f - shifts).square())
+        self._places = x.new_tensor(KNOTS)[:, None] * deviation
+        parts = list(zip(self.chunks(x), self.chunks(share), strict=True))
+        plain = [s @ self._plain(c) for c, s in parts]
+        self._shifts = torch.stack(plain).sum(0)
+        varying = [s @ (self._plain(c) - self._shifts).square_() for c, s in parts]
+        squares = torch.stack(varying).sum(0)
         # What hardly varies is a constant; what varies on few rows would be noise.
-        is_used = squares > LEAST_VARIANCE * deviation.square()[:, None]
-        self._shifts = shifts
+        is_used = squares > LEAST_VARIANCE * deviation.square().repeat(1 + len(KNOTS))
         self._rates = torch.where(is_used, squares.clamp_min(1e-30).rsqrt(), 0.0)
-
-    def _mean(self, x: Tensor, share: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
-        """Average over rows, some at a time."""
-        chunks = zip(self.chunks(x), self.chunks(share), strict=True)
-        parts = [torch.einsum("n,ndk->dk", s, of(self(c))) for c, s in chunks]
-        return torch.stack(parts).sum(0)
 
     def chunks(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Take rows apart, so that functions of their inputs take little memory."""
@@ -143,15 +138,27 @@ class Hinges:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Compute the functions of inputs, (n_samples, n_inputs, n_functions)."""
-        parts = [x, *((x - place).clamp_min(0) for place in self._places)]
-        return torch.stack(parts, 2).sub_(self._shifts).mul_(self._rates)
+        f = (self._plain(x) - self._shifts) * self._rates
+        return f.unflatten(1, (1 + len(KNOTS), -1)).transpose(1, 2)
 
-    def of(self, x: Tensor, inputs: np.ndarray) -> Tensor:
-        """Compute the functions of some inputs, (n_samples, n_functions of all)."""
-        own = torch.as_tensor(inputs)
-        parts = [(x[:, own] - place[own]).clamp_min(0) for place in self._places]
-        f = torch.stack([x[:, own], *parts], 2)
-        return ((f - self._shifts[own]) * self._rates[own]).flatten(1)
+    def sums(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        """Sum weighted functions, given coefficients (n_outputs, n_functions).
+
+        Of the functions, those of one kind of all inputs come first.
+        """
+        own = coefficients * self._rates
+        return (own @ self._plain(x).t()).t() - own @ self._shifts
+
+    def products(self, x: Tensor, errors: Tensor) -> Tensor:
+        """Sum products of errors and functions: the gradient of the coefficients."""
+        found = errors.t() @ self._plain(x)
+        return found.sub_(torch.outer(errors.sum(0), self._shifts)).mul_(self._rates)
+
+    def _plain(self, x: Tensor) -> Tensor:
+        """Compute functions that are not standardised, those of one kind in a row."""
+        x = x - self._centre
+        hinges = (x[:, None] - self._places).clamp_(0)
+        return torch.cat([x, hinges.flatten(1)], 1)
 
 
 @torch.no_grad()
@@ -203,19 +210,17 @@ def _alone(
     """How likely each column's evidence is by chance, if nothing is explained yet."""
     errors = residual(constant.expand(len(rows.y), -1), rows.y)
     errors = errors * clipping(errors, rows.weights)
-    scores: Tensor | float = 0.0
-    weighted = hinges.chunks(errors * rows.weights[:, None])
-    for x, e in zip(hinges.chunks(rows.x), weighted, strict=True):
-        scores = scores + torch.einsum("ndk,nc->dkc", hinges(x), e)
-    assert isinstance(scores, Tensor), "there are rows"
-    spread = errors.t() @ (errors * rows.weights[:, None])
-    squares = scores.square().sum(2).double().numpy()
-    first, weights = rows.x[:RESEMBLING_ROWS], rows.weights[:RESEMBLING_ROWS]
+    weighted = errors * rows.weights[:, None]
+    parts = zip(hinges.chunks(rows.x), hinges.chunks(weighted), strict=True)
+    scores = torch.stack([hinges.products(x, e) for x, e in parts]).sum(0)
+    spread = errors.t() @ weighted
+    squares = scores.square().sum(0).double().view(-1, rows.x.shape[1]).sum(0).numpy()
+    first, weights = hinges(rows.x[:RESEMBLING_ROWS]), rows.weights[:RESEMBLING_ROWS]
     total = float(spread.diagonal().sum())
     found = []
     for column in range(rows.n_columns):
         own = np.flatnonzero(rows.columns == column)
-        f = hinges.of(first, own)
+        f = first[:, torch.as_tensor(own)].flatten(1)
         covariance = f.t() @ (f * weights[:, None])
         expected = float((f != 0).any(0).sum()) * total
         freedom = degrees_of_freedom(covariance) * degrees_of_freedom(spread)
@@ -245,7 +250,7 @@ def _unexplained(
 ) -> Tensor:
     """Return what functions of inputs leave of the errors, (n_samples, n_outputs)."""
     n, d = rows.x.shape
-    coefficients = rows.x.new_zeros(d * (1 + len(KNOTS)), rows.n_outputs)
+    coefficients = rows.x.new_zeros(rows.n_outputs, d * (1 + len(KNOTS)))
     b = constant.clone()
     optimizer = AdamW([coefficients, b])
     scale = 1 / d**0.5
@@ -257,17 +262,18 @@ def _unexplained(
             drawn = torch.randperm(n, generator=generator)
             order = drawn.tensor_split(n_batches)
         own = order[k % n_batches]
-        f = hinges(rows.x[own]).flatten(1)
-        errors = residual(f @ coefficients * scale + b, rows.y[own])
+        x = rows.x[own]
+        errors = residual(hinges.sums(x, coefficients) * scale + b, rows.y[own])
         share = rows.weights[own] / rows.weights[own].sum()
         errors = errors * share[:, None]
-        coefficients.grad = f.t() @ errors * scale + (2 * RIDGE / d) * coefficients
+        ridge = (2 * RIDGE / d) * coefficients
+        coefficients.grad = hinges.products(x, errors) * scale + ridge
         b.grad = errors.sum(0)
         for group in optimizer.param_groups:
             group["lr"] = RATE * (1 - k / n_steps)
         optimizer.step()
     left = [
-        residual(hinges(x).flatten(1) @ coefficients * scale + b, y)
+        residual(hinges.sums(x, coefficients) * scale + b, y)
         for x, y in zip(hinges.chunks(rows.x), hinges.chunks(rows.y), strict=True)
     ]
     return torch.cat(left)

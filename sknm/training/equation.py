@@ -130,6 +130,7 @@ class _TrainingPass(torch.autograd.Function):
         ctx.save_for_backward(U, W, V)
         ctx.X, ctx.passage, ctx.trace = X, passage, trace
         ctx.trained, ctx.factors = network.graph.trained, factors
+        ctx.n_fixed = network.encoder.n_fixed
         trace.is_strained = passage.is_strained
         return network._read(z, V).t()
 
@@ -157,7 +158,11 @@ class _TrainingPass(torch.autograd.Function):
             ctx.trained.take_gradient(z, delta)
         inlets = delta[: U.shape[1]]
         dU = _input_gradient(inlets, ctx.X)
-        dX = inlets.t() @ U.t() if ctx.needs_input_grad[5] else None
+        dX = None
+        if ctx.needs_input_grad[5]:
+            found = inlets.new_zeros(ctx.X.shape[::-1])
+            found[ctx.n_fixed :] = U[ctx.n_fixed :] @ inlets
+            dX = found.t()
         return dU, dW, delta.sum(1), dV, grad.sum(0), dX, None, None, None
 
 

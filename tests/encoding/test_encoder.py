@@ -46,6 +46,7 @@ class Waves(nn.Module):
         self.centre = nn.Parameter(X.mean(0))
         self.slopes = nn.Parameter(drawn.to(X.dtype) / X.std(0)[:, None])
         self.n_outputs = self.fan_in = 2 * N_WAVES
+        self.n_fixed = 0
 
     def forward(self, X):
         u = (X.to_dense() - self.centre) @ self.slopes
