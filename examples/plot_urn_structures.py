@@ -54,9 +54,12 @@ X, y = make_spherical_shells(8000, 10, random_state=0)
 X = (X / X.std()).astype(np.float32)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=0)
 
+# Neurons die of nothing but the prices of weights and activity here.
+plain = {"alpha_neuron": 0.0, "init": "random"}
 layers = URNClassifier(
     400,
     n_steps=3,
+    **plain,
     alpha_weight=1.0,
     alpha_activity=0.003,
     alpha=0.1,
@@ -95,8 +98,8 @@ pixels = np.stack(np.divmod(np.arange(64), 8), axis=1)[:, ::-1]
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
 free = URNClassifier(
-    100, n_steps=3, alpha_weight=0.3, feature_positions=pixels, random_state=0
-)
+    100, n_steps=3, alpha_weight=0.3, feature_positions=pixels, random_state=0, **plain
+).set_params(alpha_activity=0.001)
 local = clone(free).set_params(alpha_weight=0.0, alpha_locality=0.15)
 
 

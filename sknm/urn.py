@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_array
 
 from sknm._docstrings import document
@@ -28,6 +29,10 @@ from sknm.plasticity.locality import place_neurons
 from sknm.supervised import GraphClassifier, GraphRegressor
 from sknm.training.recursive import RecursiveNetwork
 
+OTHERS, OUTPUTS = 0.3, 0.1
+"""What random weights are multiplied by where neurons start by handing on their own
+values: those between neurons, and those that lead to outputs."""
+
 PARAMETERS = """
 n_nodes : int, default=400
     Number of neurons beside the inputs and the outputs.
@@ -38,12 +43,19 @@ n_steps : int, default=4
 
 alpha_weight : float, default=0.03
     Price of a weight, ``c_W``, in steps of the optimiser: each weight shrinks by
-    `alpha_weight` times its learning rate at each step. The default costs little
-    accuracy and leaves most neurons alive; with 0.3 to 1, few are left.
+    `alpha_weight` times its learning rate at each step. The default makes some of the
+    weights vanish, and costs little accuracy; with 0.3 to 1, few are left.
 
-alpha_activity : float, default=0.001
+alpha_activity : float, default=0.0
     Price of activity, ``c_N``: the loss grows by it for each unit of the neurons' mean
     absolute values, summed over the neurons and the steps.
+
+alpha_neuron : float, default=0.3
+    Price of a neuron: free neurons that matter least die in the course of a `fit`, as
+    many as make up the share ``1 - exp(-alpha_neuron)`` of what all matter. The default
+    leaves about a third to a half of them, which are trained on; 0 leaves it to the
+    other prices who dies. Each `fit` of a warm start may have more neurons die;
+    `partial_fit`, which knows of no end, has none die of it.
 
 alpha_locality : float, default=0.0
     Price of length, ``c_L``: it is added, times the distance of two neurons, to the
@@ -52,6 +64,12 @@ alpha_locality : float, default=0.0
 feature_positions : array-like of shape (n_features, n_dims), default=None
     Where the features are, as pixels on an image. The other neurons start at random
     places among them, and move to where their edges are shortest.
+
+init : {"identity", "random"}, default="identity"
+    How the weights start. ``"random"`` draws all of them alike. ``"identity"`` has each
+    free neuron hand on its value, by an edge of weight 1 to itself; edges between
+    neurons are 0.3 times as large, those to outputs 0.1 times. At first, that is nearly
+    one layer.
 
 dropout : float, default=0.0
     Share of nodes whose output is left out of a training step, drawn anew for
@@ -108,15 +126,24 @@ outputs. ``solver_stats_`` tells the number of steps; there is nothing to conver
 L1 penalty is a proximal step after each of the optimiser's, so that weights become
 exactly zero. Activity is priced from step 1 to ``n_steps - 1``. Edges that leave
 features start with a variance of two over the number of features, all others of two
-over ``n_neurons``. Neurons that were zero on all rows of an epoch, or from which no
-path leads to an output, are taken out of the matrix and do not come back. The locality
-term is ours, and so is how neurons move: by Weiszfeld's iteration for the place where
-the length of their edges, times their weights, is least.
+over ``n_neurons``, with ``init="random"``. Neurons that were zero on all rows of an
+epoch, or from which no path leads to an output, are taken out of the matrix and do not
+come back. The price of a neuron and ``init="identity"`` are ours. What neurons matter
+is the root of the mean square, over the steps since neurons last died, of the first
+order change of a step's loss if the neuron's values were scaled, the criterion of [2]_;
+the least are taken out after epochs between a tenth and two thirds of a training,
+before the learning rate has fallen. With ``alpha_neuron=0``, ``init="random"`` and
+``alpha_activity=0.001``, all is as in [1]_. The locality term is ours, and so is how
+neurons move: by Weiszfeld's iteration for the place where the length of their edges,
+times their weights, is least.
 """
 
 REFERENCES = """
 .. [1] "Emergent Structures and Lifetime Structure Evolution in Artificial Neural
    Networks", arXiv:1911.11691.
+
+.. [2] P. Molchanov, A. Mallya, S. Tyree, I. Frosio, J. Kautz, "Importance Estimation
+   for Neural Network Pruning", CVPR 2019, arXiv:1906.10771.
 """
 
 
@@ -127,9 +154,11 @@ class URN(GraphEstimator):
     _: KW_ONLY
     n_steps: int = 4
     alpha_weight: float = 0.03
-    alpha_activity: float = 0.001
+    alpha_activity: float = 0.0
+    alpha_neuron: float = 0.3
     alpha_locality: float = 0.0
     feature_positions: Any = None
+    init: str = "identity"
     # Few neurons are left to read from, and prices keep the network small already.
     dropout: float = 0.0
     # Each function would be a neuron of its own.
@@ -139,8 +168,10 @@ class URN(GraphEstimator):
         "n_steps": [Number(Integral, 1, 1000, closed="both")],
         "alpha_weight": [Number(Real, 0, None, closed="left")],
         "alpha_activity": [Number(Real, 0, None, closed="left")],
+        "alpha_neuron": [Number(Real, 0, None, closed="left")],
         "alpha_locality": [Number(Real, 0, None, closed="left")],
         "feature_positions": ["array-like", None],
+        "init": [StrOptions({"identity", "random"})],
     }
 
     _doc_parts: ClassVar[dict[str, str]] = {
@@ -167,6 +198,11 @@ class URN(GraphEstimator):
         W = torch.randn(n, n, generator=generator, dtype=torch.float32)
         W *= (2 / n) ** 0.5
         W[:d] *= (n / encoder.fan_in) ** 0.5
+        if self.init == "identity":
+            free = torch.arange(d, n - o)
+            W[d:, : n - o] *= OTHERS
+            W[free, free] += 1
+            W[:, n - o :] *= OUTPUTS
         dtype = samples.X.torch_dtype
         plan = Recursion.whole(n, d, o, self.n_steps)
         graph = RecursionState(W.to(dtype), torch.zeros(n, dtype=dtype), plan)
@@ -176,7 +212,9 @@ class URN(GraphEstimator):
         return RecursiveNetwork(encoder, graph, generator)
 
     def _make_rule(self) -> DyingRule:
-        return DyingRule(self.alpha_weight, self.alpha_locality, self.activation)
+        return DyingRule(
+            self.alpha_weight, self.alpha_locality, self.activation, self.alpha_neuron
+        )
 
     def _input_positions(self) -> np.ndarray:
         """Of what enters the graph: that of the feature that it is made of."""
@@ -264,9 +302,9 @@ class URNClassifier(URN, GraphClassifier):
     """Classifier whose structure emerges from one matrix of weights.
 
     All neurons - features, outputs, and those between - are joined to all, by one
-    matrix that is applied `n_steps` times. Prices of weights and of activity
-    make most of them die; what is left is a network with layers, or another
-    structure, that nobody has imposed [1]_.
+    matrix that is applied `n_steps` times. Prices of neurons, of weights and of
+    activity make many of them die; what is left is a network with layers, or
+    another structure, that nobody has imposed [1]_.
 
     Read more in the :ref:`User Guide <urn>`.
 
@@ -314,9 +352,9 @@ class URNRegressor(URN, GraphRegressor):
     """Regressor whose structure emerges from one matrix of weights.
 
     All neurons - features, outputs, and those between - are joined to all, by one
-    matrix that is applied `n_steps` times. Prices of weights and of activity
-    make most of them die; what is left is a network with layers, or another
-    structure, that nobody has imposed [1]_. The squared error of the
+    matrix that is applied `n_steps` times. Prices of neurons, of weights and of
+    activity make many of them die; what is left is a network with layers, or
+    another structure, that nobody has imposed [1]_. The squared error of the
     standardised targets is minimised; several targets are fitted at once.
 
     Read more in the :ref:`User Guide <urn>`.

@@ -138,7 +138,7 @@ def test_pickles_of_sparse_models_hold_edges_and_little_else(
 @BY_EACH_WAY
 def test_copy_of_a_urn_has_seen_who_was_silent(overlapping, answers, way):
     X, y = overlapping[0][:20], overlapping[1][:20]
-    model = sknm.URNClassifier(30, alpha_weight=3.0, random_state=0)
+    model = sknm.URNClassifier(30, init="random", alpha_weight=3.0, random_state=0)
     for _ in range(7):
         model.partial_fit(X, y, classes=np.unique(overlapping[1]))
     n_before = model.net_.module_.graph.n_nodes

@@ -41,6 +41,7 @@ OTHERWISE = {
     "learning_rate_init": 0.1,
     "alpha_weight": 3.0,
     "alpha_activity": 3.0,
+    "alpha_neuron": 3.0,
     "alpha_locality": 3.0,
     "alpha_sparsity": 3.0,
     "epsilon": 0.45,
@@ -100,7 +101,7 @@ def test_every_parameter_is_heeded_or_refused(
     of_fit = set()
     if method == "partial_fit":
         of_fit |= {"early_stopping", "max_iter", "callbacks"}
-        of_fit |= {"evolve_interval", "max_evolutions"}
+        of_fit |= {"evolve_interval", "max_evolutions", "alpha_neuron"}
     ignored = set()
     for name in base.get_params():
         if name in WITHOUT_EFFECT | AT_THE_START | TOO_FINE | of_fit:

@@ -7,10 +7,14 @@ import pytest
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 from sknm import URNClassifier, URNRegressor
 from sknm.datasets import make_spherical_shells
 from sknm.graph.depth import layered_share, main_depths, steps_that_matter
+
+#: No price of neurons, and weights that are all drawn alike.
+PLAIN = {"alpha_neuron": 0.0, "init": "random"}
 
 BOTH = pytest.mark.parametrize("estimator", [URNClassifier, URNRegressor])
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -133,7 +137,12 @@ def test_the_dead_no_longer_cost_anything(shells):
 def test_a_layered_network_emerges_from_shells():
     X, y = make_spherical_shells(3000, 10, random_state=0)
     model = make(
-        n_nodes=150, alpha_weight=1.0, n_steps=3, max_iter=80, label_smoothing=0
+        n_nodes=150,
+        alpha_weight=1.0,
+        n_steps=3,
+        max_iter=80,
+        label_smoothing=0,
+        **PLAIN,
     )
     model.set_params(batch_size="auto").fit(X[:2000], y[:2000])
     assert model.score(X[2000:], y[2000:]) > 0.98
@@ -143,16 +152,68 @@ def test_a_layered_network_emerges_from_shells():
 
 
 def test_more_neurons_die_of_higher_prices(shells):
+    model = make(alpha_neuron=0.0)
     counts = [
-        [len(make(**{name: price}).fit(*shells).active_nodes_) for price in prices]
+        [
+            len(clone(model).set_params(**{name: price}).fit(*shells).active_nodes_)
+            for price in prices
+        ]
         for name, prices in {
             "alpha_weight": [0, 0.1, 0.3],
-            "alpha_activity": [0, 0.03],
+            "alpha_activity": [0, 0.01],
+            "alpha_neuron": [0, 0.1, 0.5],
         }.items()
     ]
     for of_one_price in counts:
         assert of_one_price == sorted(of_one_price, reverse=True)
         assert of_one_price[0] > of_one_price[-1]
+
+
+@pytest.mark.parametrize("data", ["digits", "shells"])
+def test_by_default_less_than_half_of_the_neurons_do_what_all_would(data):
+    if data == "digits":
+        X, y = load_digits(return_X_y=True)
+        d, o, least = 64, 10, 0.97
+    else:
+        X, y = make_spherical_shells(3000, 10, random_state=0)
+        d, o, least = 10, 2, 0.995
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    model = URNClassifier(random_state=0).fit(X_train, y_train)
+    alive = model.active_nodes_
+    n = len(model.node_weights_)
+    assert n == d + 400 + o
+    assert len(alive) <= n / 2
+    assert 20 <= ((alive >= d) & (alive < n - o)).sum() <= 200
+    assert model.score(X_test, y_test) >= least
+
+
+def test_without_a_price_of_neurons_all_live():
+    X, y = load_digits(n_class=4, return_X_y=True)
+    for parameters in PLAIN, {"alpha_neuron": 0.0}:
+        model = URNClassifier(100, max_iter=10, random_state=0, **parameters)
+        assert (np.array(model.fit(X, y).active_history_) >= 164 - 20).all()
+
+
+def test_neurons_start_by_handing_on_their_values(shells):
+    model = make(learning_rate_init=1e-12, max_iter=1)
+    inner = slice(5, 65)
+    W = model.fit(*shells).node_weights_[inner, inner]
+    random = model.set_params(init="random").fit(*shells).node_weights_[inner, inner]
+    np.testing.assert_allclose(W, 0.3 * random + np.eye(60), atol=1e-6)
+
+
+def test_partial_fit_knows_no_end_and_lets_none_die_of_their_price(shells):
+    free, dear = make(alpha_neuron=0.0), make(alpha_neuron=3.0)
+    for _ in range(5):
+        for model in free, dear:
+            model.partial_fit(*shells, classes=[0, 1])
+    np.testing.assert_array_equal(free.node_weights_, dear.node_weights_)
+
+
+def test_each_fit_of_a_warm_start_has_neurons_die(shells):
+    model = make(alpha_weight=0.0, alpha_neuron=0.1, warm_start=True)
+    counts = [len(model.fit(*shells).active_nodes_) for _ in range(3)]
+    assert 67 > counts[0] > counts[1] > counts[2] > 7
 
 
 def test_activity_has_a_price(shells):
@@ -165,7 +226,7 @@ def test_activity_has_a_price(shells):
 
 
 def test_a_rising_price_moves_the_structure_of_a_warm_start(shells):
-    model = make(alpha_weight=0.05, warm_start=True, max_iter=20)
+    model = make(alpha_weight=0.05, warm_start=True, max_iter=20, **PLAIN)
     counts = []
     for price in 0.02, 0.1, 0.3:
         model.set_params(alpha_weight=price).fit(*shells)
@@ -230,7 +291,8 @@ def test_sparsify_keeps_the_predictions(shells, estimator, dtype):
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
 def test_every_optimizer_goes_on_with_the_living(shells, optimizer):
     X, y = shells
-    model = make(optimizer=optimizer, warm_start=True, alpha_weight=0.0).fit(X, y)
+    model = make(optimizer=optimizer, warm_start=True, alpha_weight=0.0)
+    model.set_params(**PLAIN).fit(X, y)
     graph = model.net_.module_.graph
     n = graph.n_nodes
     graph.weights.data[:, 30:50] = 0

@@ -10,11 +10,14 @@ step    Milliseconds of a training step in which nothing has died yet, against t
 diabetes  R² of scikit-learn's diabetes data, mean of five folds.
 tables  Three data sets with 100 free neurons beside layered networks of as many
         parameters in the same loop.
+defaults  URN as it is and as it was at first, beside one layer of 400 nodes, and of as
+        many as URN has left: digits, shells, and 3000 rows of each data set.
 
     python urn.py shells
     python urn.py step diabetes
     python urn.py shells --free 5000 --steps 4 --seeds 0 --threads 2
     python urn.py tables --data DIR
+    python urn.py defaults --data DIR
     python urn.py shells tables --report-only
 """
 
@@ -24,6 +27,9 @@ import argparse
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,8 +37,8 @@ from typing import Any
 import _common as common
 import numpy as np
 import torch
-from sklearn.datasets import load_diabetes
-from sklearn.model_selection import cross_val_score
+from sklearn.datasets import load_diabetes, load_digits
+from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
@@ -58,6 +64,10 @@ PRICES = {
     "learning_rate_init": 0.016,
     "max_iter": 100,
 }
+#: As in the paper: nothing but weights and activity has a price, and all weights are
+#: drawn alike.
+PLAIN = {"alpha_neuron": 0.0, "init": "random"}
+FIRST = PLAIN | {"alpha_activity": 1e-3}
 KEYS = ("S", "I", "seed")
 COLUMNS = (
     *KEYS,
@@ -76,6 +86,24 @@ TABLES = ("segment", "pendigits", "letter")
 TABLE_KEYS = ("data", "model", "seed")
 TABLE_COLUMNS = (*TABLE_KEYS, "error", "active", "edges", "fit_seconds")
 TABLE_NODES = 100
+DEFAULT_COLUMNS = (
+    *TABLE_KEYS,
+    "error",
+    "neurons",
+    "active",
+    "free",
+    "edges",
+    "layered",
+    "fit_seconds",
+)
+DEFAULT_ROWS = 3000
+#: Made of the number of neurons that the first one has left.
+DEFAULT_MODELS: dict[str, Callable[[int], Any]] = {
+    "URN, default": lambda n_left: URNClassifier(),
+    "URN, first version": lambda n_left: URNClassifier(**FIRST),
+    "one layer": lambda n_left: FeedForwardClassifier(400),
+    "one layer, as many": lambda n_left: FeedForwardClassifier(n_left),
+}
 
 # ------------------------------------------------------------------------- shells
 
@@ -90,7 +118,8 @@ def shells(seed: int) -> common.Split:
 def measure_shells(S: int, steps: int, seed: int, threads: int) -> dict[str, Any]:
     """Fit one network, and say what has emerged."""
     data = shells(seed)
-    model = URNClassifier(S, n_steps=steps, random_state=seed, n_jobs=threads, **PRICES)
+    model = URNClassifier(S, n_steps=steps, random_state=seed, n_jobs=threads)
+    model.set_params(**PRICES, **PLAIN)
     with common.Stopwatch() as watch:
         model.fit(data.X_train, data.y_train)
     W, counts = model.node_weights_, (N_DIMS, 2, steps)
@@ -210,10 +239,11 @@ def table_models(data: common.Split, seed: int) -> dict[str, Any]:
     """URN of 100 free neurons, and layers with as many parameters."""
     n = data.n_features + TABLE_NODES + data.n_classes
     models: dict[str, Any] = {
-        "URN, alpha_weight=0.01": URNClassifier(TABLE_NODES, alpha_weight=0.01),
         "URN, default": URNClassifier(TABLE_NODES),
-        "URN, alpha_weight=0.3": URNClassifier(TABLE_NODES, alpha_weight=0.3),
     }
+    for price in (0.01, 0.03, 0.3):
+        first = URNClassifier(TABLE_NODES, alpha_weight=price, **FIRST)
+        models[f"URN, first version, alpha_weight={price}"] = first
     for n_layers, name in ((1, "one layer"), (2, "two layers")):
         sizes = (equal_width(data, n * (n + 1), n_layers),) * n_layers
         layers = FeedForwardClassifier(hidden_layer_sizes=sizes)
@@ -276,11 +306,107 @@ def report_tables(path: Path) -> None:
 def error_cell(rows: list[dict[str, str]]) -> str:
     """Mean and standard error of the test errors, active neurons, seconds."""
     errors = np.array([float(row["error"]) for row in rows])
-    spread = errors.std(ddof=1) / len(errors) ** 0.5 if len(errors) > 1 else 0
     active = mean(rows, "active")
     facts = f"{active:.0f} active, " if active else ""
     seconds = f"{mean(rows, 'fit_seconds'):.1f} s"
-    return f"{errors.mean():.4f} ± {spread:.4f} ({facts}{seconds})"
+    return f"{error_text(errors)} ({facts}{seconds})"
+
+
+# ------------------------------------------------------------------------ defaults
+
+
+def default_data(data: Path | None, name: str, seed: int) -> common.Split:
+    """Digits, shells, or some rows of a data set."""
+    if name == "shells":
+        return shells(seed)
+    if name == "digits":
+        X, y = load_digits(return_X_y=True)
+        X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=seed)
+        return common.Split(X_train, X_test, y_train, y_test)
+    assert data is not None, "get_args asks for it"
+    whole = common.split(data, name, seed)
+    rows = np.random.default_rng(seed).permutation(len(whole.y_train))[:DEFAULT_ROWS]
+    return replace(whole, X_train=whole.X_train[rows], y_train=whole.y_train[rows])
+
+
+def measure_default(model: Any, data: common.Split) -> dict[str, Any]:
+    """Fit a network, and say what is left of it; seconds are those of one thread."""
+    start = time.process_time()
+    model.fit(data.X_train, data.y_train)
+    found = {
+        "fit_seconds": round(time.process_time() - start, 2),
+        "error": 1 - model.score(data.X_test, data.y_test),
+    }
+    if not isinstance(model, URNClassifier):
+        return found
+    W, alive = model.node_weights_, model.active_nodes_
+    n_inputs, n_outputs = len(model.input_weights_), model.output_weights_.shape[1]
+    is_free = (alive >= n_inputs) & (alive < len(W) - n_outputs)
+    return found | {
+        "neurons": len(W),
+        "active": len(alive),
+        "free": int(is_free.sum()),
+        "edges": model.topology_.n_edges,
+        "layered": layered_share(W, main_depths(W, n_inputs, n_outputs, model.n_steps)),
+    }
+
+
+def run_defaults(args: argparse.Namespace, path: Path) -> None:
+    """Measure what the CSV file doesn't hold yet."""
+    for name in ["digits", "shells", *(args.sets if args.data else ())]:
+        for seed in args.seeds:
+            data, n_left = default_data(args.data, name, seed), 0
+            for label in DEFAULT_MODELS:
+                key = dict(zip(TABLE_KEYS, (name, label, seed), strict=True))
+                for row in common.read_rows(path):
+                    if tuple(map(row.get, TABLE_KEYS)) == tuple(map(str, key.values())):
+                        break
+                else:
+                    model = DEFAULT_MODELS[label](n_left).set_params(random_state=seed)
+                    row = key | measure_default(model, data)
+                    common.append_row(path, DEFAULT_COLUMNS, row)
+                    print(row, flush=True)
+                if label == "URN, default":
+                    n_left = int(row["free"])
+
+
+def report_defaults(path: Path) -> None:
+    """Print and write errors, differences to one layer, and what is left."""
+    rows = common.read_rows(path)
+    header = ["data", *DEFAULT_MODELS, "difference to one layer", "alive", "free"]
+    header += ["edges", "layered", "fit (s): default, first version, one layer"]
+    body = []
+    for name in dict.fromkeys(row["data"] for row in rows):
+        of = {
+            label: [r for r in rows if (r["data"], r["model"]) == (name, label)]
+            for label in DEFAULT_MODELS
+        }
+        errors = {m: [float(row["error"]) for row in of[m]] for m in of}
+        gap = np.subtract(errors["URN, default"], errors["one layer"])
+        ours = of["URN, default"]
+        shares = [int(row["active"]) / int(row["neurons"]) for row in ours]
+        timed = ("URN, default", "URN, first version", "one layer")
+        body.append(
+            [
+                name,
+                *(error_text(np.array(errors[m])) for m in DEFAULT_MODELS),
+                error_text(gap, "+.4f"),
+                f"{100 * np.mean(shares):.0f} %",
+                f"{mean(ours, 'free'):.0f}",
+                f"{mean(ours, 'edges'):.0f}",
+                f"{mean(ours, 'layered'):.2f}",
+                " ".join(f"{mean(of[m], 'fit_seconds'):.1f}" for m in timed),
+            ]
+        )
+    text = common.markdown_table(header, body)
+    path.with_suffix(".md").write_text(text + "\n")
+    print(text)
+
+
+def error_text(errors: np.ndarray, form: str = ".4f") -> str:
+    """Mean and standard error."""
+    spread = errors.std(ddof=1) / len(errors) ** 0.5 if len(errors) > 1 else 0
+    return f"{errors.mean():{form}} ± {spread:.4f}"
 
 
 # -------------------------------------------------------------- step and diabetes
@@ -346,9 +472,10 @@ def get_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         "experiments",
         nargs="+",
-        choices=["shells", "tables", "step", "diabetes", "one"],
+        choices=["shells", "tables", "defaults", "step", "diabetes", "one"],
     )
-    add("--data", type=Path, help="directory of the .npz files, for tables")
+    add("--data", type=Path, help="directory of the .npz files, for tables, defaults")
+    add("--sets", nargs="+", choices=common.DATA_SETS, default=common.DATA_SETS)
     add("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     add("--free", nargs="+", type=int, default=[200, 400, 1000, 2000])
     add("--steps", nargs="+", type=int, default=[3, 4, 5])
@@ -383,6 +510,12 @@ def main(argv: list[str] | None = None) -> None:
             with common.one_thread():
                 run_tables(args, path)
         report_tables(path)
+    if "defaults" in args.experiments:
+        path = args.csv.with_stem(f"{args.csv.stem}_defaults")
+        if not args.report_only:
+            with common.one_thread():
+                run_defaults(args, path)
+        report_defaults(path)
 
 
 if __name__ == "__main__":

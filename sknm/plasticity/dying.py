@@ -28,14 +28,19 @@ LEAST_STEPS = 10
 MOVE_INTERVAL = 20
 """Steps between two looks at where the neurons are."""
 
+FIRST_DEATHS, LAST_DEATHS = 0.1, 0.65
+"""Shares of a training between which neurons die of their price: once it has begun to
+tell them apart, and while there is time for the others to make up for them."""
+
 
 @dataclass
 class DyingRule(Remade):
-    """L1 penalty on all edges, and an end to neurons that are silent or not heard.
+    """Prices of edges and of neurons, and an end to those that are not worth them.
 
     A neuron dies when it was zero on all rows of at least an epoch, or when no path
-    leads from it to the outputs in the steps that are left. The dead are taken out of
-    the matrix, so that they no longer cost anything.
+    leads from it to the outputs in the steps that are left. In a training whose end is
+    known, those that matter least die, too, before its learning rate has fallen. The
+    dead are taken out of the matrix, so that they no longer cost anything.
 
     Attributes
     ----------
@@ -45,11 +50,15 @@ class DyingRule(Remade):
         Price of an edge per unit of its length, ``c_L``, where neurons have positions.
     activation : str, default="relu"
         The activation of the neurons.
+    alpha_neuron : float, default=0.0
+        Price of a neuron: those die that make up the least ``1 - exp(-alpha_neuron)``
+        of what all free neurons matter, little by little.
     """
 
     alpha_weight: float = 0.0
     alpha_locality: float = 0.0
     activation: str = "relu"
+    alpha_neuron: float = 0.0
 
     def __post_init__(self) -> None:
         """Set what is kept beside the parameters."""
@@ -57,10 +66,14 @@ class DyingRule(Remade):
         self._known: Recursion | None = None  # during which activity was observed
         self._activity: Tensor | None = None
         self._lengths: Tensor | None = None
+        self._progress = self._paid = 0.0  # now, and when neurons last died of it
+        self._worth: Tensor | None = None
 
     def start(self, graph: RecursionState) -> None:
         """Have all neurons that are alive trained."""
         self._step, self._lengths = 0, None
+        self._progress = self._paid = 0.0
+        self._worth = None
         if self._activity is None or len(self._activity) != graph.n_nodes:
             self._forget_activity(graph)
         else:
@@ -80,6 +93,9 @@ class DyingRule(Remade):
             self._activity[graph.plan.hidden] += step.activity
             self._n_observed += step.n_passes
             self._known = graph.plan
+        if self.alpha_neuron > 0 and step.progress is not None:
+            self._weigh(graph)
+            self._progress = step.progress
         self._step += 1
 
     @torch.no_grad()
@@ -88,7 +104,10 @@ class DyingRule(Remade):
         survivors = None
         is_known = self._known is graph.plan and self._n_observed >= LEAST_STEPS
         if is_known and self._activity is not None:
-            survivors = self._bury(graph, self._activity.cpu().numpy() == 0)
+            dying = self._activity.cpu().numpy() == 0
+            if not epoch.is_last:  # which may be about an earlier state
+                dying |= self._not_worth_it(graph)
+            survivors = self._bury(graph, dying)
             self._forget_activity(graph)
         n_active = int(graph.active(ACTIVATIONS[self.activation]).sum())
         return Change(survivors, n_active, summary=f"{n_active} active neurons")
@@ -123,6 +142,36 @@ class DyingRule(Remade):
     def _forget_activity(self, graph: RecursionState) -> None:
         self._activity = torch.zeros_like(graph.biases.data)
         self._n_observed = 0
+        self._worth = None
+
+    def _weigh(self, graph: RecursionState) -> None:
+        """Add up what the loss would change by if neurons lost a share of their value.
+
+        The square of this, a neuron's values times their gradients summed over the
+        rows of a step, is the first-order criterion of Molchanov et al. (2019),
+        "Importance Estimation for Neural Network Pruning", for a gate at each neuron.
+        """
+        W = graph.weights
+        if W.grad is None:
+            return
+        change = (W.detach() * W.grad).sum(1).square_()
+        self._worth = change if self._worth is None else self._worth.add_(change)
+
+    def _not_worth_it(self, graph: RecursionState) -> np.ndarray:
+        """Find the free neurons that matter least: as much as is to go by now."""
+        plan, dying = graph.plan, np.zeros(graph.n_nodes, dtype=bool)
+        if self._worth is None or len(self._worth) != graph.n_nodes:
+            return dying
+        before, now = np.clip((self._paid, self._progress), FIRST_DEATHS, LAST_DEATHS)
+        self._paid = self._progress
+        part = (now - before) / (LAST_DEATHS - FIRST_DEATHS)
+        free = slice(plan.n_inputs, graph.n_nodes - plan.n_outputs)
+        worth = self._worth.sqrt().cpu().numpy()[free].astype(float)
+        order = np.argsort(worth, kind="stable")
+        least = np.cumsum(worth[order])
+        is_dear = least < -np.expm1(-self.alpha_neuron * part) * worth.sum()
+        dying[free][order[is_dear]] = True
+        return dying
 
     def _bury(self, graph: RecursionState, silent: np.ndarray) -> Tensor | None:
         """Take the dead out of the graph; return who is left, if any died."""

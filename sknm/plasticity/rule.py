@@ -42,6 +42,8 @@ class Step:
         How often this was summed up.
     weights : Tensor of shape (n_samples,) or None
         Weights of the rows of the step.
+    progress : float or None
+        Share of the training that is over; None if nobody knows how long it is.
     """
 
     size: float
@@ -51,6 +53,7 @@ class Step:
     activity: Tensor | None = None
     n_passes: int = 0
     weights: Tensor | None = None
+    progress: float | None = None
 
 
 @dataclass(frozen=True)

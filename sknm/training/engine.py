@@ -69,7 +69,9 @@ def train(
 def _round(net: TrainingNet, table: Table, course: Course, turn: Turn) -> Ending:
     """Run epochs until the last one, or until there is reason to stop."""
     monitor = turn.monitor
-    net.schedule = course.schedule(len(net.get_iterator(table, training=True)))
+    n_batches = len(net.get_iterator(table, training=True))
+    net.schedule = course.schedule(n_batches)
+    net.n_planned = course.n_epochs * n_batches if course.is_whole else None
     net.n_steps_ = 0
     net.notify("on_train_begin", X=table, y=None)
     ending = _loop(net, table, course.n_epochs, turn)

@@ -73,6 +73,7 @@ class TrainingNet(TensorNet):
         self.records: list[Any] = []
         self.n_epochs = 0
         self.schedule: Callable[[int], float] = Constant(0.0)
+        self.n_planned: int | None = None  # steps of the training, if it has an end
         super().__init__(
             module, criterion, generator, options.batch_size, options.device
         )
@@ -96,6 +97,7 @@ class TrainingNet(TensorNet):
             activity=trace.activity,
             n_passes=trace.n_passes,
             weights=batch.weights,
+            progress=self.n_steps_ / self.n_planned if self.n_planned else None,
         )
         self.rule.step(network.graph, step)
         return {"loss": loss}

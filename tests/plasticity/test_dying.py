@@ -126,6 +126,64 @@ def test_record_counts_the_active():
     assert last.summary == "0 active neurons"
 
 
+def live_with_gradients(network, rule, X, progress, is_last=False):
+    """An epoch of some steps, each with gradients, up to a share of the training."""
+    for _ in range(LEAST_STEPS):
+        trace = Trace()
+        network.zero_grad()
+        network.train()(X, trace).square().sum().backward()
+        step = Step(0.1, activity=trace.activity, n_passes=1, progress=progress)
+        rule.step(network.graph, step)
+    return rule.epoch(network.graph, Epoch(1, is_last=is_last))
+
+
+def of_free_neurons(network, X):
+    """What the loss changes by as the values of each free neuron are scaled."""
+    network.zero_grad()
+    network.train()(X, Trace()).square().sum().backward()
+    W = network.graph.weights
+    return (W * W.grad).sum(1).abs().detach().numpy()[N_INPUTS:-N_OUTPUTS]
+
+
+@settings(deadline=None)
+@given(price=st.floats(0.01, 3), seed=st.integers(0, 100))
+def test_those_die_that_matter_least(price, seed):
+    network, rule, X = make(np.ones((N, N), bool), 3, seed, "sigmoid")
+    rule.alpha_neuron = price
+    worth = of_free_neurons(network, X)
+    live_with_gradients(network, rule, X, progress=1.0)
+    neurons = network.graph.plan.neurons[N_INPUTS:-N_OUTPUTS] - N_INPUTS
+    dead = np.setdiff1d(np.arange(len(worth)), neurons)
+    share = 1 - np.exp(-price)
+    assert len(neurons) > 0
+    assert worth[dead].sum() <= share * worth.sum() * (1 + 1e-6)
+    assert worth[dead].max(initial=0) <= worth[neurons].min()
+    # One more would be too many.
+    more = worth[dead].sum() + worth[neurons].min()
+    assert more >= share * worth.sum() * (1 - 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("progress", "is_last"), [(None, False), (0.05, False), (1.0, True)]
+)
+def test_nobody_dies_of_a_price_early_or_at_the_end(progress, is_last):
+    network, rule, X = make(np.ones((N, N), bool), activation="sigmoid")
+    rule.alpha_neuron = 3.0
+    live_with_gradients(network, rule, X, progress, is_last)
+    assert network.graph.n_nodes == N
+
+
+def test_a_price_is_paid_once():
+    network, rule, X = make(np.ones((N, N), bool), activation="sigmoid")
+    rule.alpha_neuron = 1.0
+    live_with_gradients(network, rule, X, 0.65)
+    n = network.graph.n_nodes
+    assert n < N
+    for progress in 0.7, 0.8, 1.0:
+        live_with_gradients(network, rule, X, progress)
+    assert network.graph.n_nodes == n
+
+
 def test_survivors_are_those_that_are_left():
     network, rule, X = make(np.ones((N, N), bool))
     network.graph.weights.data[:, 4] = 0
