@@ -4,10 +4,11 @@ How a FreeNet rewires itself
 ====================================
 
 A :class:`~sknm.FreeNetClassifier` has no layers: each node receives the features and
-the values of all earlier nodes to which it is joined. Every few epochs it looks at
-which nodes are active together. Edges between nodes that are mostly inactive together
-are pruned; nodes that are mostly active together are joined. The pictures show what
-that does to a graph that starts with half of the possible edges, on images of digits.
+the values of all earlier nodes to which it is joined. With ``rule="coactivation"``, the
+rule of the paper, it looks every few epochs at which nodes are active together. Edges
+between nodes that are mostly inactive together are pruned; nodes that are mostly active
+together are joined. The pictures show what that does to a graph that starts with half
+of the possible edges, on images of digits.
 """
 
 # %%
@@ -29,7 +30,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 scaler = StandardScaler().fit(X_train)
 X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
 
-shared = {"n_nodes": 100, "density": 0.5, "epsilon": 0.45, "random_state": 0}
+shared = {"n_nodes": 100, "rule": "coactivation", "density": 0.5, "epsilon": 0.45}
+shared["random_state"] = 0
 start = FreeNetClassifier(**shared, max_evolutions=0, max_iter=4).fit(X_train, y_train)
 evolved = FreeNetClassifier(**shared, evolve_interval=4).fit(X_train, y_train)
 unchanged = FreeNetClassifier(**shared, max_evolutions=0).fit(X_train, y_train)

@@ -1,4 +1,4 @@
-"""FreeNets: acyclic graphs without layers that rewire themselves by co-activation."""
+"""FreeNets: acyclic graphs without layers that rewire themselves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from torch import Tensor
 from sknm._docstrings import document
 from sknm._warnings import warn
 from sknm.checks import Samples
-from sknm.graph.draw import draw_edges, random_part, restraint
+from sknm.encoding.encoder import Encoder
+from sknm.graph.draw import draw_edges, edge_bounds, random_part, restraint
 from sknm.graph.topology import Topology
 from sknm.parameters import (
     Number,
@@ -28,6 +29,8 @@ from sknm.plasticity.coactivation import (
     free_evolve,
     observe,
 )
+from sknm.plasticity.fixed import FixedRule
+from sknm.plasticity.rewiring import RewiringRule, count_edges
 from sknm.solved import SolvedGraph
 from sknm.supervised import GraphClassifier, GraphRegressor
 from sknm.training.equation import EquationNetwork
@@ -37,26 +40,43 @@ ACTIVATIONS = ("relu", "squared_relu")
 """Activations whose value is zero exactly where a node is inactive."""
 
 PARAMETERS = """
+rule : {"gradient", "coactivation"}, default="gradient"
+    What changes the graph. "gradient" prunes the edges with the smallest weights and
+    adds those whose absence costs most, by the gradient that the loss has of their
+    weights [2]_, while the graph becomes sparser [3]_, and ends with `target_density`.
+    "coactivation" prunes edges between nodes that are seldom active together, and adds
+    edges between nodes that often are: algorithm 2 of [1]_.
+
 density : float, default=1.0
-    Share of the possible edges, drawn at random, that exist at the start. The weights
-    of the others wait for an evolution to add them.
+    Share of the possible edges, drawn at random, that exist at the start. With
+    "coactivation" the weights of the others wait for an evolution to add them.
+
+target_density : float, default=0.2
+    Share of the possible edges that is left after the last evolution of "gradient".
+    Early stopping may come before.
 
 epsilon : float, default=0.25
-    Threshold of the evolution, in (0, 1). Edges between nodes that are inactive
-    together on more than ``1 - epsilon`` of the training rows are pruned; between
-    nodes that are active together as often, they are added. From 0.5 on, a pair of
-    nodes may be both; then it is pruned.
+    How much an evolution changes, in (0, 1). For "gradient" the share of the edges that
+    the first one replaces by others; later ones replace less, the last of several none.
+    (A graph that starts complete has no others at first: in fewer than 4 epochs it is
+    only pruned.) For "coactivation" a threshold: edges between nodes that
+    are inactive together on more than ``1 - epsilon`` of the training rows are pruned;
+    between nodes that are active together as often, they are added. From 0.5 on, a pair
+    of nodes may be both; it is then joined and parted by turns, until there were
+    `max_evolutions`.
 
 evolve_interval : int or "convergence", default=4
-    Epochs between two evolutions within one training. "convergence" trains once more
-    after each evolution, through a whole cycle of the learning rate, until the graph
-    no longer changes, as in algorithm 1 of [1]_, and warns if it still does after
-    `max_evolutions`; it takes up to `max_evolutions` + 1 times as long.
+    Epochs between two evolutions within one training. "gradient" evolves in the first
+    three quarters of the epochs, at least four times if they are as many. "convergence"
+    trains once more after each evolution, through a whole cycle of the learning rate,
+    as in algorithm 1 of [1]_; it takes up to `max_evolutions` + 1 times as long.
     ``partial_fit`` evolves at every `evolve_interval`-th call, with "convergence"
     never.
 
 max_evolutions : int, default=10
-    Most evolutions of a fit; 0 trains the graph as it starts.
+    Most evolutions of a fit; 0 trains the graph as it starts. "gradient" plans with
+    them, and with ``partial_fit`` has come to its end after as many. It is told if the
+    graph still changes after the last one.
 """
 
 ATTRIBUTES = """
@@ -73,11 +93,17 @@ evolution_ : list of dict
     Of each evolution, the number of edges "pruned", "added" and "left".
 
 converged_ : bool
-    Whether another evolution would change nothing (theorem 2 of [1]_).
+    Whether the graph has come to rest: with "gradient", as many edges are left as there
+    are to be, and the last evolution, if there was one, replaced none; with
+    "coactivation", another evolution would change nothing (theorem 2 of [1]_).
 """
 
 REFERENCES = """
 .. [1] "FreeNets: Learning Layerfree Neural Network Topologies".
+.. [2] U. Evci, T. Gale, J. Menick, P. S. Castro and E. Elsen, "Rigging the Lottery:
+   Making All Tickets Winners", ICML 2020.
+.. [3] M. Zhu and S. Gupta, "To Prune, or Not to Prune: Exploring the Efficacy of
+   Pruning for Model Compression", 2017.
 """
 
 
@@ -86,13 +112,17 @@ class FreeNet(SolvedGraph):
     """The graph of both estimators: a triangle that evolves."""
 
     _: KW_ONLY
+    rule: str = "gradient"
     density: float = 1.0
+    target_density: float = 0.2
     epsilon: float = 0.25
     evolve_interval: int | str = 4
     max_evolutions: int = 10
 
     _constraints: ClassVar[dict[str, list[Any]]] = {
+        "rule": [StrOptions({"gradient", "coactivation"})],
         "density": [Number(Real, 0, 1, closed="right")],
+        "target_density": [Number(Real, 0, 1, closed="right")],
         "epsilon": [Number(Real, 0, 1, closed="neither")],
         "evolve_interval": [
             StrOptions({"convergence"}),
@@ -126,18 +156,33 @@ class FreeNet(SolvedGraph):
             topology = random_part(topology, self.density, generator)
         return topology
 
-    def _make_rule(self) -> EvolvingRule:
+    @torch.no_grad()
+    def _make_network(
+        self, samples: Samples, encoder: Encoder, generator: torch.Generator
+    ) -> EquationNetwork:
+        network = super()._make_network(samples, encoder, generator)
+        if self.rule == "gradient" and self.density < 1:
+            graph, triangle = network.graph, Topology.triangular(self.n_nodes)
+            larger = edge_bounds(graph.topology) / edge_bounds(triangle)
+            graph.weights.mul_(torch.as_tensor(larger).to(graph.weights))
+        return network
+
+    def _make_rule(self) -> FixedRule:
         every = self.evolve_interval
-        return EvolvingRule(
-            restraint=restraint(self.n_nodes, self.activation),
-            epsilon=self.epsilon,
-            interval=None if every == "convergence" else int(every),
-            max_evolutions=self.max_evolutions,
-        )
+        shared: dict[str, Any] = {
+            "restraint": restraint(self.n_nodes, self.activation),
+            "epsilon": self.epsilon,
+            "interval": None if every == "convergence" else int(every),
+            "max_evolutions": self.max_evolutions,
+        }
+        if self.rule == "coactivation":
+            return EvolvingRule(**shared)
+        return RewiringRule(density=self.target_density, **shared)
 
     def _what_ends_edges(self) -> str | None:
         n_at_first = self.density * math.comb(int(self.n_nodes), 2)
-        return f"epsilon={self.epsilon}" if n_at_first > 0.5 else None
+        can_end = self.rule == "coactivation" and n_at_first > 0.5
+        return f"epsilon={self.epsilon}" if can_end else None
 
     _for_study: ClassVar[tuple[str, ...]] = ("_coactivation_",)
 
@@ -146,8 +191,7 @@ class FreeNet(SolvedGraph):
 
     def _warn_of_structure(self) -> None:
         super()._warn_of_structure()
-        goes_on = not self._has_one_round() and not self.converged_
-        if goes_on and self.max_evolutions and self._is_exhausted_:
+        if self._is_exhausted_ and self.max_evolutions and not self.converged_:
             warn(
                 f"The graph still changes after max_evolutions={self.max_evolutions}: "
                 "increase it, or lower epsilon.",
@@ -176,13 +220,23 @@ class FreeNet(SolvedGraph):
     def _read(self, network: EquationNetwork, samples: Samples) -> None:
         graph, table = network.graph, samples.table(self.device_)
         seen = observe(graph.n_nodes, partial(self.net_.node_values, table))
-        edges = graph.topology.to_dense()
-        evolved = free_evolve(edges, seen.active, seen.inactive, self.epsilon)
         n_before = min(len(vars(self).get("evolution_", ())), KEPT_HISTORY)
         self._is_exhausted_ = len(graph.log) - n_before >= self.max_evolutions
         self._coactivation_ = seen
-        self.converged_ = bool((evolved == edges).all())
         self.evolution_ = list(graph.log)
+        self.converged_ = self._is_at_rest(graph.topology, seen)
+
+    def _is_at_rest(self, topology: Topology, seen: Coactivation) -> bool:
+        """Whether the graph has come to where its rule leaves it."""
+        if self.rule == "coactivation":
+            edges = topology.to_dense()
+            evolved = free_evolve(edges, seen.active, seen.inactive, self.epsilon)
+            return bool((evolved == edges).all())
+        if not self.max_evolutions:
+            return True
+        is_sparse = topology.n_edges == count_edges(self.n_nodes, self.target_density)
+        last = self.evolution_[-1] if self.evolution_ else None
+        return is_sparse and last is not None and 0 in (last["pruned"], last["added"])
 
 
 @document
@@ -192,8 +246,8 @@ class FreeNetClassifier(FreeNet, GraphClassifier):
 
     There are no layers: every node receives the features and the values of earlier
     nodes, and the outputs are read from all of them. While the weights are trained,
-    edges between nodes that are seldom active together are pruned, and edges between
-    nodes that often are, are added [1]_.
+    edges are pruned that weigh little, and others added whose absence costs most, until
+    few are left; or edges are pruned and added by co-activation [1]_.
 
     Read more in the :ref:`User Guide <freenets>`.
 
@@ -229,7 +283,7 @@ class FreeNetClassifier(FreeNet, GraphClassifier):
     >>> model = FreeNetClassifier(n_nodes=50, random_state=0)
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
-    >>> model.topology_.n_edges < 50 * 49 / 2
+    >>> model.topology_.n_edges <= 0.5 * 50 * 49 / 2
     True
     """
 
@@ -241,9 +295,9 @@ class FreeNetRegressor(FreeNet, GraphRegressor):
 
     There are no layers: every node receives the features and the values of earlier
     nodes, and the predictions are read from all of them. While the weights are trained,
-    edges between nodes that are seldom active together are pruned, and edges between
-    nodes that often are, are added [1]_. The squared error of the standardised targets
-    is minimised; several targets are fitted at once.
+    edges are pruned that weigh little, and others added whose absence costs most, until
+    few are left; or edges are pruned and added by co-activation [1]_. The squared error
+    of the standardised targets is minimised; several targets are fitted at once.
 
     Read more in the :ref:`User Guide <freenets>`.
 

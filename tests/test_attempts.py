@@ -344,7 +344,7 @@ def test_positions_are_those_of_the_last_fit_that_held(overlapping, monkeypatch)
 def test_undone_evolutions_are_not_listed(overlapping, monkeypatch):
     X, y = overlapping
     model = sknm.FreeNetClassifier(
-        20, epsilon=0.45, evolve_interval=1, max_iter=8, batch_size=30, random_state=0
+        20, evolve_interval=1, max_iter=8, batch_size=30, random_state=0
     )
     step, left = TrainingNet.train_step, iter(range(23))
 

@@ -113,6 +113,7 @@ def test_they_are_told_of_each_round(overlapping):
         FreeNetClassifier,
         callbacks=[told],
         n_nodes=12,
+        rule="coactivation",
         epsilon=0.45,
         evolve_interval="convergence",
         max_evolutions=1,

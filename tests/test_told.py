@@ -95,7 +95,7 @@ def test_a_single_layer_is_no_loss(overlapping):
 def test_evolutions_that_do_not_end_are_told(overlapping):
     X, y = overlapping
     model = make("FreeNet", evolve_interval="convergence", max_evolutions=1)
-    model.set_params(n_nodes=30, epsilon=0.45, max_iter=10)
+    model.set_params(n_nodes=30, rule="coactivation", epsilon=0.45, max_iter=10)
     with pytest.warns(ConvergenceWarning, match="still changes after max_evolutions=1"):
         model.fit(X, y)
     assert not model.converged_

@@ -4,7 +4,8 @@ Three experiments on one thread, float32; results go to a CSV file, tables are p
 and written as Markdown, figures lie beside it.
 
 controls  Accuracy on MNIST and Fashion-MNIST (their own test rows; pixels standardised
-          by one mean and deviation) for k nodes: a FreeNet (``evolved``), the complete
+          by one mean and deviation) for k nodes: a FreeNet with
+          ``rule="coactivation"`` (``evolved``), the complete
           acyclic graph (``dense``), a random one of as many edges as the FreeNet ends
           with (``random``), the complete one pruned to as many edges by magnitude after
           half of the epochs (``magnitude``), and one layer of as many parameters in the
@@ -120,14 +121,15 @@ def build(
         "label_smoothing": args.label_smoothing,
         "max_iter": args.max_iter,
     }
+    free = shared | {"rule": "coactivation"}
     if model in ("evolved", "dense"):
         most = 0 if model == "dense" else 10
-        return FreeNetClassifier(k, epsilon=args.epsilon, max_evolutions=most, **shared)
+        return FreeNetClassifier(k, epsilon=args.epsilon, max_evolutions=most, **free)
     if n_edges is None:
         raise SystemExit(f"{model} needs a row of 'evolved' for the same k and seed")
     density = n_edges / (k * (k - 1) / 2)
     if model == "random":
-        return FreeNetClassifier(k, density=density, max_evolutions=0, **shared)
+        return FreeNetClassifier(k, density=density, max_evolutions=0, **free)
     if model == "magnitude":
         return MagnitudeClassifier(k, density=density, alpha_sparsity=0.0, **shared)
     per_node = data.n_features + 1 + data.n_classes

@@ -95,7 +95,7 @@ class DAGClassifier(DAG, GraphClassifier):
     See Also
     --------
     DAGRegressor : The same for numbers.
-    FreeNetClassifier : An acyclic graph that is rewired by co-activation.
+    FreeNetClassifier : An acyclic graph that rewires itself.
 
     Notes
     -----

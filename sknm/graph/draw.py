@@ -90,11 +90,29 @@ def draw_edges(
         times `restraint` squared, zero where there is no edge.
     """
     n = topology.n_nodes
-    degrees = topology.in_degrees + np.diff(topology.edges.indptr)[:, None]
-    bounds = np.sqrt(6 / np.maximum(1, degrees)) * topology.to_dense() * restraint**2
+    bounds = edge_bounds(topology) * topology.to_dense() * restraint**2
     uniform = torch.empty(n, n, dtype=torch.float32)
     uniform.uniform_(-1, 1, generator=generator)
     return uniform * torch.as_tensor(bounds, dtype=torch.float32)
+
+
+def edge_bounds(topology: Topology) -> np.ndarray:
+    """Bound the weights that edges are drawn with (Glorot & Bengio 2010).
+
+    Parameters
+    ----------
+    topology : Topology
+        The graph.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes, n_nodes)
+        ``sqrt(6 / (in-degree of the target + out-degree of the source))``, also where
+        there is no edge.
+    """
+    degrees = topology.in_degrees + np.diff(topology.edges.indptr)[:, None]
+    bounds: np.ndarray = np.sqrt(6 / np.maximum(1, degrees))
+    return bounds
 
 
 def random_part(

@@ -93,8 +93,10 @@ def free_evolve(
     """Prune and add edges by co-activation, once (FN algorithm 2, FreeEvolve).
 
     Edges between nodes that are inactive together on more than ``1 - epsilon`` of the
-    rows are pruned; between nodes that are active together as often, they are
-    added, from the earlier node to the later one.
+    rows are pruned; between nodes that are active together as often, edges that are
+    not there are added, from the earlier node to the later one. From ``epsilon=0.5``
+    on, a pair may be both: then it is joined if it was not, parted if it was, and
+    evolutions may never end.
 
     Parameters
     ----------
@@ -113,10 +115,9 @@ def free_evolve(
     # Below 1, so that what is always so counts for the smallest epsilon, too.
     threshold = min(round(1 - epsilon, 12), np.nextafter(1.0, 0.0))
     # Both matrices are symmetric: only the upper triangle keeps the graph acyclic.
-    augment = np.triu(active > threshold, 1)
-    # For epsilon >= 1/2 a pair may be in both: what is to be pruned isn't added.
-    prune = inactive > threshold
-    return (graph | augment) & ~prune
+    augment = np.triu(active > threshold, 1) & ~graph
+    prune = (inactive > threshold) & graph
+    return (graph & ~prune) | (augment & ~prune)
 
 
 @dataclass

@@ -69,11 +69,17 @@ class Epoch:
     node_values : callable, optional
         Gives the node values of the training rows and their weights, or None without,
         some rows at a time.
+    of_round : int, default=1
+        Which epoch of the present round of training it is, from 1 on.
+    n_epochs : int or None
+        Most epochs of a round; None if nobody knows how many follow.
     """
 
     number: int
     is_last: bool = False
     node_values: Callable[[], Iterator[tuple[Tensor, Tensor | None]]] | None = None
+    of_round: int = 1
+    n_epochs: int | None = None
 
 
 @dataclass(frozen=True)

@@ -135,11 +135,13 @@ class Turn(Callback):
         """Have the rule look at the graph: at the last epoch, as it will be left."""
         self._n_epochs += 1
         is_end = self._n_epochs == self.course.n_epochs or self.monitor.is_over
-        if is_end and self.course.is_whole:
+        is_last = is_end and self.course.is_whole
+        if is_last:
             if not net.has_finite_loss(dataset_train):
                 raise NonFiniteLoss
             self.monitor.choose(net)
-        self.change = net.end_epoch(dataset_train, is_end and self.course.is_whole)
+        n_epochs = self.course.n_epochs if self.course.is_whole else None
+        self.change = net.end_epoch(dataset_train, is_last, self._n_epochs, n_epochs)
         if self.verbose:
             print(self._line(net))
 

@@ -195,12 +195,19 @@ class TrainingNet(TensorNet):
         if self.rule is not None:
             self.rule.end(self.module_.graph)
 
-    def end_epoch(self, table: Table, is_last: bool) -> Change:
+    def end_epoch(
+        self,
+        table: Table,
+        is_last: bool,
+        of_round: int = 1,
+        n_epochs: int | None = None,
+    ) -> Change:
         """Have the rule look at the graph, and the optimiser follow what it changes."""
         assert self.rule is not None, "start comes first"
         self.n_epochs += 1
         graph = self.module_.graph
-        epoch = Epoch(self.n_epochs, is_last, partial(self.node_values, table))
+        values = partial(self.node_values, table)
+        epoch = Epoch(self.n_epochs, is_last, values, of_round, n_epochs)
         change = self.rule.epoch(graph, epoch)
         if change.record is not None:
             self.records.append(change.record)
