@@ -4,7 +4,7 @@ Neural Modules in a grid search on the digits
 =============================================
 
 A pipeline with a :class:`~sknm.NeuralModuleClassifier` goes through a grid search over
-the threshold ``tau``, the strength ``lambda_NM`` of the price of edges between modules,
+the threshold ``tau``, the strength ``lambda_NM`` of the price at which modules merge,
 and the number of nodes. Beside it stands scikit-learn's ``MLPClassifier`` with as many
 nodes. The picture shows the graph before and after training: which nodes are joined by
 edges above the threshold, and how many modules they make (figure 6 of
@@ -36,8 +36,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # The search
 # ----------
-# Every parameter of the estimator can be searched over. A small ``lambda_NM`` lets
-# modules merge: up to the share ``1 / lambda_NM`` of the nodes.
+# Every parameter of the estimator can be searched over. The smaller ``lambda_NM``, the
+# less use modules have to have for each other to merge.
 pipeline = make_pipeline(StandardScaler(), NeuralModuleClassifier(random_state=0))
 grid = {
     "neuralmoduleclassifier__n_nodes": [100, 200],
@@ -93,9 +93,9 @@ print(
 # --------------------------
 # Left: the papers' start, a complete graph, before training: it is one module. Middle:
 # the same graph after training with the papers' penalty, by which an edge costs what
-# its module is large: it has fallen apart. Right: the default, a modular start with a
-# price on the edges between modules: they stay apart and dense. Nodes are sorted by
-# module, and every dot is an edge.
+# its module is large: it has fallen apart. Right: the default, which starts with five
+# modules of 20 nodes: two have merged, and all are dense. Nodes are sorted by module,
+# and every dot is an edge.
 
 
 def fit(**parameters):

@@ -67,7 +67,8 @@ epsilon : float, default=0.25
 
 evolve_interval : int or "convergence", default=4
     Epochs between two evolutions within one training. "gradient" evolves in the first
-    three quarters of the epochs, at least four times if they are as many. "convergence"
+    three quarters of the epochs, at least four times if they are as many, and never
+    after the last one, since what is left has to be trained. "convergence"
     trains once more after each evolution, through a whole cycle of the learning rate,
     as in algorithm 1 of [1]_; it takes up to `max_evolutions` + 1 times as long.
     ``partial_fit`` evolves at every `evolve_interval`-th call, with "convergence"
@@ -236,7 +237,7 @@ class FreeNet(SolvedGraph):
             return True
         is_sparse = topology.n_edges == count_edges(self.n_nodes, self.target_density)
         last = self.evolution_[-1] if self.evolution_ else None
-        return is_sparse and last is not None and 0 in (last["pruned"], last["added"])
+        return is_sparse and (last is None or 0 in (last["pruned"], last["added"]))
 
 
 @document

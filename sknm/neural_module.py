@@ -24,29 +24,51 @@ from sknm.solved import CyclicGraph
 from sknm.supervised import GraphClassifier, GraphRegressor
 from sknm.training.equation import EquationNetwork
 
+STRENGTHS: dict[str | None, float] = {
+    "evidence": 10.0,
+    "bridge": 10.0,
+    "nm": 0.3,
+    "l1": 0.1,
+    "l2": 0.1,
+    None: 0.0,
+}
+"""What `lambda_NM` is if it follows from the penalty. What the papers' rule makes of a
+complete graph has modules with it, and most nodes are in one."""
+
 PARAMETERS = """
 init : {"modular", "dense"}, default="modular"
     How the graph starts: as dense modules of `module_size` nodes, with edges between
-    them below the threshold; or as one complete graph, as in the papers.
+    them below the threshold; or as one complete graph, as in the papers. With the
+    penalty "evidence", that is cut into modules of `module_size` nodes after 50 steps,
+    where its weights are least.
 
-module_size : int, default=25
-    Number of nodes of a module at a modular start, as nearly as `n_nodes` allows.
+module_size : int, default=20
+    Number of nodes of a module at first, as nearly as `n_nodes` allows.
 
 tau : float, default=0.05
     Threshold: edges with an absolute weight of at most `tau` are left out of the
-    graph. They keep being trained and can come back. It should be several steps of
-    the optimiser wide.
+    graph. They keep being trained and can come back, but with the penalty "evidence"
+    those between modules, which merging brings. It should be several steps of the
+    optimiser wide; from 0.77 on, modules don't merge by evidence.
 
-lambda_NM : float, default=10.0
-    Strength of the penalty, in steps of the optimiser: an edge of price 1 shrinks by
-    `lambda_NM` times the learning rate at each step. With the penalty "bridge",
-    modules don't merge to more than the share ``1 / lambda_NM`` of the nodes.
+lambda_NM : float or "auto", default="auto"
+    Strength of the penalty. With "evidence", two modules merge if nodes of one explain
+    more than ``1 + lambda_NM * share`` times what they would by chance of what the
+    other asks for, where `share` is that of all nodes in both of them; they don't merge
+    to more than 64 nodes (``640 / lambda_NM`` below 10), nor to more than 0.4 of all
+    nodes unless ``1 / lambda_NM`` is more. With other penalties it
+    is in steps of the optimiser: an edge of price 1 shrinks by `lambda_NM` times the
+    learning rate at each step; with "bridge", modules don't merge to more than the
+    share ``1 / lambda_NM`` of the nodes. "auto" is 10 for "evidence" and "bridge",
+    0.3 for "nm" and 0.1 for "l1" and "l2".
 
-penalty : {"bridge", "nm", "l1", "l2"} or None, default="bridge"
-    What an edge costs. "bridge": nothing inside a module; between two
+penalty : {"evidence", "bridge", "nm", "l1", "l2"} or None, default="evidence"
+    What keeps edges from existing. "evidence": nothing inside a module; those between
+    two modules are left out until it is shown that the modules have a use for each
+    other, which is looked for after epochs. "bridge": a price of those between two
     modules, the share of all nodes that the module has which the edge would make. "nm":
-    the size of the module of the node that it leads to (NM eq. 6-8). "l1" and "l2":
-    the same for all, with the L1 or L2 norm.
+    a price of all, the size of the module of the node that an edge leads to
+    (NM eq. 6-8). "l1" and "l2": the same for all, with the L1 or L2 norm.
 
 norm : {"l1", "l2"}, default="l1"
     Whether the penalties "bridge" and "nm" act on absolute or squared weights; only
@@ -76,8 +98,8 @@ module_sizes_ : ndarray of shape (n_modules,)
 
 module_history_ : list of dict
     After each epoch: "n_modules", "largest_share" (of the nodes, in the largest
-    module), "density" (share of the possible edges that exist) and "links" (share of
-    the edges from inputs to nodes that exist).
+    module), "sizes" (of the modules, largest first), "density" (share of the possible
+    edges that exist) and "links" (share of the edges from inputs to nodes that exist).
 """
 
 REFERENCES = """
@@ -98,10 +120,10 @@ class NeuralModules(CyclicGraph):
 
     _: KW_ONLY
     init: str = "modular"
-    module_size: int = 25
+    module_size: int = 20
     tau: float = 0.05
-    lambda_NM: float = 10.0
-    penalty: str | None = "bridge"
+    lambda_NM: float | str = "auto"
+    penalty: str | None = "evidence"
     norm: str = "l1"
     measure: str = "share"
     connection: str = "weak"
@@ -110,14 +132,12 @@ class NeuralModules(CyclicGraph):
         "init": [StrOptions({"modular", "dense"})],
         "module_size": [Number(Integral, 1, None, closed="left")],
         "tau": [Number(Real, 0, None, closed="left")],
-        "lambda_NM": [Number(Real, 0, None, closed="left")],
+        "lambda_NM": [Number(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "penalty": [StrOptions(set(PENALTIES)), None],
         "norm": [StrOptions({"l1", "l2"})],
         "measure": [StrOptions({"share", "edges"})],
         "connection": [StrOptions({"weak", "strong"})],
     }
-
-    _unit: ClassVar[str] = "module"
 
     _doc_parts: ClassVar[dict[str, str]] = {
         "parameters": PARAMETERS,
@@ -132,14 +152,27 @@ class NeuralModules(CyclicGraph):
         return draw_weights(sizes, self.tau, 1.0, generator)
 
     def _make_rule(self) -> ModularRule:
+        is_cut = self.init == "dense" and self.penalty == "evidence"
         return replace(
             super()._make_rule(),
             tau=self.tau,
             penalty=ModulePenalty(
-                self.penalty, self.lambda_NM, self.norm, self.measure
+                self.penalty, self._strength(), self.norm, self.measure
             ),
             connection=self.connection,
+            cut_size=int(self.module_size) if is_cut else None,
+            rate=self.learning_rate_init if self.penalty == "evidence" else 0.0,
         )
+
+    @property
+    def _unit(self) -> str:  # type: ignore[override]
+        """A complete graph has no modules yet that features could enter."""
+        return "module" if self.init == "modular" else "graph"
+
+    def _strength(self) -> float:
+        if self.lambda_NM == "auto":
+            return STRENGTHS[self.penalty]
+        return float(self.lambda_NM)
 
     def _modules_of_nodes(self, graph: EquationState) -> np.ndarray:
         return graph.topology.labels(self.connection)
@@ -148,7 +181,8 @@ class NeuralModules(CyclicGraph):
         size = self.module_size if self.init == "modular" else self.n_nodes
         if min(size, self.n_nodes) < 2:
             return None
-        return f"tau={self.tau}, lambda_NM={self.lambda_NM}"
+        price = f", lambda_NM={self._strength():g}"
+        return f"tau={self.tau}" + price * (self.penalty != "evidence")
 
     def _read(self, network: EquationNetwork, samples: Samples) -> None:
         self.module_labels_ = self.topology_.labels(self.connection).copy()
@@ -163,9 +197,10 @@ class NeuralModuleClassifier(NeuralModules, GraphClassifier):
     """Classifier whose nodes form a cyclic graph that organises itself into modules.
 
     The values ``z`` of all nodes solve ``z = σ(zW + xU + b)``; the classes'
-    logits are ``zV + c``. Edges of W below a threshold are left out, and a penalty on
-    the others makes the graph fall into modules that don't know of each other and
-    are solved at the same time [1]_. Each solution is unique, and found [3]_.
+    logits are ``zV + c``. Edges of W below a threshold are left out, and the graph is
+    in modules that don't know of each other and are solved at the same time [1]_.
+    Modules merge while the graph is trained, and features enter those that have a use
+    for them. Each solution is unique, and found [3]_.
 
     Read more in the :ref:`User Guide <modules>`.
 
@@ -201,8 +236,8 @@ class NeuralModuleClassifier(NeuralModules, GraphClassifier):
     >>> model = NeuralModuleClassifier(n_nodes=100, random_state=0)
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
-    >>> model.module_sizes_
-    array([25, 25, 25, 25])
+    >>> int(model.module_sizes_.sum())
+    100
     """
 
 
@@ -212,10 +247,11 @@ class NeuralModuleRegressor(NeuralModules, GraphRegressor):
     """Regressor whose nodes form a cyclic graph that organises itself into modules.
 
     The values ``z`` of all nodes solve ``z = σ(zW + xU + b)``; the predictions
-    are ``zV + c``. Edges of W below a threshold are left out, and a penalty on the
-    others makes the graph fall into modules that don't know of each other and are
-    solved at the same time [1]_. Each solution is unique, and found [3]_. The squared
-    error of the standardised targets is minimised; several targets are fitted at once.
+    are ``zV + c``. Edges of W below a threshold are left out, and the graph is in
+    modules that don't know of each other and are solved at the same time [1]_. Modules
+    merge while the graph is trained, and features enter those that have a use for them.
+    Each solution is unique, and found [3]_. The squared error of the standardised
+    targets is minimised; several targets are fitted at once.
 
     Read more in the :ref:`User Guide <modules>`.
 

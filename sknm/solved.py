@@ -59,6 +59,10 @@ default="auto"
 """
 
 
+MOST_ALONE = 0.5
+"""Share of the nodes that may be on no edge before one is told."""
+
+
 class SolvedGraph(GraphEstimator):
     """The network ``z = σ(zW + xU + b)``, ``logits = zV + c`` of an estimator.
 
@@ -140,14 +144,22 @@ class SolvedGraph(GraphEstimator):
         )
 
     def _warn_of_structure(self) -> None:
-        causes = self._what_ends_edges()
-        if causes is not None and not self.topology_.n_edges:
-            warn(
-                "No edge between nodes is left: the graph is a single layer. Lower "
-                f"{causes}, alpha={self.alpha} or learning_rate_init="
-                f"{self.learning_rate_init}.",
-                UserWarning,
-            )
+        causes, topology = self._what_ends_edges(), self.topology_
+        if causes is None:
+            return
+        if not topology.n_edges:
+            what = "No edge between nodes is left: the graph is a single layer."
+        else:
+            ends = np.concatenate(topology.edges.nonzero())
+            n_alone = topology.n_nodes - len(np.unique(ends))
+            if n_alone <= MOST_ALONE * topology.n_nodes:
+                return
+            what = f"{n_alone} of {topology.n_nodes} nodes are left without an edge."
+        warn(
+            f"{what} Lower {causes}, alpha={self.alpha} or learning_rate_init="
+            f"{self.learning_rate_init}.",
+            UserWarning,
+        )
 
 
 @dataclass(repr=False, eq=False)

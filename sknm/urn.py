@@ -280,7 +280,8 @@ class URN(GraphEstimator):
                 "No path is left that leads from a feature to an output in "
                 f"n_steps={self.n_steps} steps: all predictions are the same. Lower "
                 f"alpha_weight={self.alpha_weight}, alpha_activity="
-                f"{self.alpha_activity}, alpha_locality={self.alpha_locality} or "
+                f"{self.alpha_activity}, alpha_locality={self.alpha_locality}, "
+                f"alpha_neuron={self.alpha_neuron} or "
                 f"learning_rate_init={self.learning_rate_init}.",
                 UserWarning,
             )

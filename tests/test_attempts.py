@@ -399,7 +399,9 @@ def test_a_failed_change_of_what_is_trained_is_undone(
 
 def test_a_failure_leaves_the_bridges_steps_uncounted(overlapping):
     X, y = overlapping
-    model = sknm.NeuralModuleClassifier(40, module_size=10, max_iter=8, random_state=0)
+    model = sknm.NeuralModuleClassifier(
+        40, module_size=10, penalty="bridge", max_iter=8, random_state=0
+    )
     model.fit(X, y).partial_fit(X, y)
 
     def count():

@@ -87,7 +87,7 @@ def test_interrupt_between_the_updates_of_bridges_spoils_nothing(data, monkeypat
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Bridges, "step", interrupted)
-    model = make(module_size=20)
+    model = make(module_size=20, penalty="bridge")
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit(*data)
     inside = model.module_labels_[:, None] == model.module_labels_

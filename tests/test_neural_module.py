@@ -184,7 +184,7 @@ def test_labels_may_be_strings(data):
 
 @pytest.mark.filterwarnings("ignore:No edge between nodes is left")
 @pytest.mark.parametrize("init", ["modular", "dense"])
-@pytest.mark.parametrize("penalty", ["bridge", "nm", "l1", "l2", None])
+@pytest.mark.parametrize("penalty", ["evidence", "bridge", "nm", "l1", "l2", None])
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 def test_every_penalty_runs_from_every_start(data, init, penalty, norm):
     X, y = data
@@ -284,7 +284,12 @@ def test_a_stronger_bridge_penalty_keeps_more_modules(data):
     X, y = data
     counts = [
         NeuralModuleClassifier(
-            40, module_size=5, lambda_NM=strength, max_iter=60, random_state=0
+            40,
+            module_size=5,
+            lambda_NM=strength,
+            penalty="bridge",
+            max_iter=60,
+            random_state=0,
         )
         .fit(X, y)
         .n_modules_
@@ -293,12 +298,171 @@ def test_a_stronger_bridge_penalty_keeps_more_modules(data):
     assert counts[0] < counts[1]
 
 
+# Modules that follow from the data.
+
+
+@pytest.fixture(scope="module")
+def standard_digits():
+    return split(*load_digits(return_X_y=True), np.float64)
+
+
+def test_defaults_change_the_modules(standard_digits):
+    X_train, X_test, y_train, y_test = standard_digits
+    model = NeuralModuleClassifier(random_state=0).fit(X_train, y_train)
+    history = model.module_history_
+    assert history[0]["sizes"] == [20] * 20
+    assert sorted(model.module_sizes_, reverse=True) == history[-1]["sizes"]
+    assert 1 < model.n_modules_ < 20
+    assert model.module_sizes_.max() <= 0.4 * 400
+    assert model.score(X_test, y_test) > 0.97
+    assert_tells_the_truth(model, X_test)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_modules_stay_apart_where_there_is_nothing_to_learn(seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(1000, 8)), rng.integers(0, 2, 1000)
+    model = NeuralModuleClassifier(random_state=seed).fit(X, y)
+    assert model.n_modules_ >= 17
+
+
+def test_strength_matters_over_an_order_of_magnitude(standard_digits):
+    X, _, y, _ = standard_digits
+    counts = [
+        NeuralModuleClassifier(100, lambda_NM=strength, random_state=0)
+        .fit(X, y)
+        .n_modules_
+        for strength in (1, 4, 200)
+    ]
+    assert counts[0] < counts[1] < counts[2] == 5
+
+
+def test_without_merges_the_graph_is_that_of_the_first_version(data):
+    X, y = data
+    options = {"n_nodes": 40, "module_size": 10, "max_iter": 20, "random_state": 0}
+    first = NeuralModuleClassifier(penalty="bridge", lambda_NM=10, **options).fit(X, y)
+    other = NeuralModuleClassifier(lambda_NM=1e6, **options).fit(X, y)
+    assert first.n_modules_ == other.n_modules_ == 4
+    np.testing.assert_array_equal(first.node_weights_, other.node_weights_)
+    np.testing.assert_array_equal(first.predict_proba(X), other.predict_proba(X))
+
+
+def test_modules_go_on_merging_from_call_to_call(standard_digits):
+    X, _, y, _ = standard_digits
+    model = NeuralModuleClassifier(100, lambda_NM=4, random_state=0)
+    counts = [
+        model.partial_fit(X[k::3], y[k::3], range(10)).n_modules_ for k in [0, 1, 2] * 5
+    ]
+    assert counts[0] == 5
+    assert counts[-1] < 5
+    assert model.score(X, y) > 0.95
+
+
+def test_a_complete_graph_is_cut_into_dense_modules(standard_digits):
+    X_train, X_test, y_train, y_test = standard_digits
+    model = NeuralModuleClassifier(
+        100, init="dense", module_size=20, lambda_NM=1e6, random_state=0
+    ).fit(X_train, y_train)
+    labels, sizes = model.module_labels_, model.module_sizes_
+    assert sizes.tolist() == [20] * 5
+    assert (np.diff(labels) < 0).any()  # not as they lie side by side
+    edges = model.topology_.to_dense()
+    same = labels[:, None] == labels
+    assert edges[same].sum() >= 0.3 * (sizes * (sizes - 1)).sum()
+    assert not edges[~same].any()
+    assert model.score(X_test, y_test) > 0.95
+    # A training that goes on does not cut again.
+    model.set_params(warm_start=True, max_iter=3).fit(X_train, y_train)
+    assert (model.module_labels_ == labels).all()
+
+
+def test_a_complete_graph_is_cut_in_parts_of_a_training_too(standard_digits):
+    X, _, y, _ = standard_digits
+    model = NeuralModuleClassifier(
+        60, init="dense", tau=0.01, lambda_NM=1e6, random_state=0
+    )
+    counts = [
+        model.partial_fit(X[k::9], y[k::9], range(10)).n_modules_ for k in [0] * 30
+    ]
+    assert counts[0] == 1
+    assert counts[-1] == 3
+
+
+def test_a_fitted_graph_is_not_cut(data):
+    model = NeuralModuleClassifier(60, max_iter=30, warm_start=True, random_state=0)
+    before = model.fit(*data).predict_proba(data[0])
+    model.set_params(init="dense", learning_rate_init=1e-9).fit(*data)
+    np.testing.assert_allclose(model.predict_proba(data[0]), before, atol=1e-3)
+
+
+@pytest.mark.parametrize(("module_size", "tau"), [(2, 0.05), (5, 0.2), (20, 0.3)])
+def test_edges_between_strong_modules_are_never_left_out(module_size, tau):
+    X, y = make_classification(600, 12, n_informative=8, n_classes=3, random_state=0)
+    model = NeuralModuleClassifier(
+        60, module_size=module_size, tau=tau, connection="strong", random_state=0
+    )
+    model.fit(X, y)
+    last = round(model.module_history_[-1]["density"] * 60 * 59)
+    assert model.topology_.n_edges <= last  # the end brings none back
+    assert_tells_the_truth(model, X)
+
+
+@pytest.mark.parametrize("tau", [0.7, 2.0, 100.0])
+def test_large_thresholds_do_no_harm(data, tau):
+    X, y = data
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # few edges are left
+        model = NeuralModuleClassifier(60, tau=tau, random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.9
+
+
+def test_a_lower_threshold_leaves_modules_apart(data):
+    model = NeuralModuleClassifier(60, lambda_NM=1e6, max_iter=10, random_state=0)
+    model.fit(*data)
+    model.set_params(tau=0.01, warm_start=True).fit(*data)
+    assert model.module_sizes_.tolist() == [20, 20, 20]
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.05])
+def test_modules_merge_at_any_learning_rate(standard_digits, rate):
+    X, _, y, _ = standard_digits
+    model = NeuralModuleClassifier(100, lambda_NM=2, learning_rate_init=rate)
+    assert model.set_params(random_state=0).fit(X, y).n_modules_ < 5
+
+
+def test_the_papers_rule_leaves_modules_at_its_default_strength(standard_digits):
+    X_train, X_test, y_train, y_test = standard_digits
+    model = NeuralModuleClassifier(100, init="dense", penalty="nm", random_state=0)
+    model.fit(X_train, y_train)
+    assert (model.module_sizes_ > 1).sum() >= 2
+    assert (model.module_sizes_ == 1).sum() < 50
+    assert model.score(X_test, y_test) > 0.95
+
+
+def test_one_is_told_if_most_nodes_are_left_alone(standard_digits):
+    X, _, y, _ = standard_digits
+    model = NeuralModuleClassifier(
+        100, init="dense", penalty="nm", lambda_NM=10, max_iter=12, random_state=0
+    )
+    with pytest.warns(UserWarning, match="of 100 nodes are left .* Lower .*lambda_NM"):
+        model.fit(X, y)
+    assert 0 < model.topology_.n_edges < 100
+
+
 def test_module_history_has_an_entry_per_epoch(data):
     X, y = data
     model = NeuralModuleClassifier(**SMALL).fit(X, y)
     assert len(model.module_history_) == model.n_iter_ == 5
     for entry in model.module_history_:
-        assert entry.keys() == {"n_modules", "largest_share", "density", "links"}
+        assert entry.keys() == {
+            "n_modules",
+            "largest_share",
+            "sizes",
+            "density",
+            "links",
+        }
+        assert sum(entry["sizes"]) == 20
+        assert max(entry["sizes"]) == round(20 * entry["largest_share"])
         assert 1 <= entry["n_modules"] <= 20
         assert 0 < entry["largest_share"] <= 1
         assert 0 <= entry["density"] <= 1

@@ -10,6 +10,7 @@ import pytest
 
 import sknm
 import sknm.datasets
+import sknm.inspection
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sknm"
@@ -29,6 +30,7 @@ MAY_IMPORT = {
     "plasticity": {"plasticity", "graph", "compute"},
     "encoding": {"encoding", "compute", "_warnings"},
     "training": {"training", "encoding", "plasticity", "graph", "compute"},
+    "inspection": {"inspection", "graph"},
 }
 
 
@@ -124,7 +126,12 @@ def test_public_names_are_sorted_and_importable():
 
 
 def test_api_page_lists_every_public_name():
-    names = {*sknm.__all__, *sknm.datasets.__all__, "Topology"}
+    names = {
+        *sknm.__all__,
+        *sknm.datasets.__all__,
+        *sknm.inspection.__all__,
+        "Topology",
+    }
     assert names <= set(read("doc/api.rst").split())
 
 
@@ -164,6 +171,13 @@ def test_imports_point_one_way(part):
             target = part_of(module)
             assert target is None or target in MAY_IMPORT[part], f"{path}: {module}"
             assert module != "sknm", f"{path} imports the whole package"
+
+
+def test_nothing_imports_what_looks_at_fitted_models():
+    others = [p for p in SOURCES if p not in files_of("inspection")]
+    targets = {part_of(module) for path in others for module in imported_modules(path)}
+    assert "graph" in targets
+    assert "inspection" not in targets
 
 
 @pytest.mark.parametrize("part", ["compute", "graph"])

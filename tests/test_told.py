@@ -70,7 +70,7 @@ def test_a_freenet_that_diverges_says_so(overlapping, optimizer, interval):
 @pytest.mark.parametrize(
     ("kind", "parameters", "remedy"),
     [
-        ("NeuralModule", {"tau": 0.9}, "tau=0.9, lambda_NM"),
+        ("NeuralModule", {"tau": 0.9}, "Lower tau=0.9, alpha"),
         (
             "NeuralModule",
             {"penalty": "nm", "measure": "edges", "init": "dense", "lambda_NM": 100},

@@ -23,7 +23,11 @@ EPOCH_NODES_MODULAR, EPOCH_NODES_DENSE = 15_000, 5_000
 
 def modular(n_nodes: int, module_size: int, **params: Any) -> estimators.Spec:
     """Return Neural Modules that stay as large as they start."""
-    fixed = {"module_size": module_size, "lambda_NM": max(1.0, n_nodes / module_size)}
+    fixed = {
+        "penalty": "bridge",
+        "module_size": module_size,
+        "lambda_NM": max(1.0, n_nodes / module_size),
+    }
     return estimators.Spec("nm", "nm", n_nodes, fixed | params)
 
 

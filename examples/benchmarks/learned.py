@@ -1,13 +1,16 @@
-"""Does it pay to learn which features enter which modules? The controls that decide.
+"""Do learned modules and links from features pay? The controls that decide.
 
 Each estimator is fitted, with and without columns of noise beside the features, as
 
-learned   it is by default: links are found before training, and wake in it;
-all       the same with ``feature_fdr=None``: all features enter all modules;
-random    the same numbers of features per module as were learned, but other features,
-          trained from new weights, with links that stay as they are;
-again     the links that were learned, trained from new weights, and kept;
-first     the first version's default: ``all``, without functions of numbers.
+learned   it is by default: links are found before training, and wake in it; modules of
+          Neural Modules merge;
+frozen    Neural Modules only: the same, with the modules that it starts with;
+all       the default with ``feature_fdr=None``: all features enter all modules;
+random    modules of the sizes that were learned, with as many features each, but other
+          features, trained from new weights; they stay as they are;
+again     the modules and links that were learned, trained from new weights, and kept;
+first     the first version's default: modules of 25 that don't merge, all features,
+          without functions of numbers.
 
 One thread; splits as in ``accuracy.py``. Results go to a CSV file that is resumed; the
 report gives mean errors, and of each control the sets on which ``learned`` is better or
@@ -17,10 +20,13 @@ worse by more than a standard error of the paired difference.
     python learned.py --data DIR --family FreeNetClassifier --seeds 0 1 2
     python learned.py --data DIR --report-only
     python learned.py --planted
+    python learned.py --thresholds
 
 With ``--planted`` instead, on targets that are sums of functions of groups of
 features, beside gradient boosting: errors (1 - R² of numbers), the share of the links
-from useless features that are absent, and of a module's weight from one group.
+from useless features that are absent, and of a module's weight from one group. With
+``--thresholds``, on targets that are made of them: two classes by a sum of steps of
+single features, by a sum of intervals, and by the leaf of a tree, among ten features.
 """
 
 from __future__ import annotations
@@ -41,12 +47,16 @@ from sklearn.ensemble import (
 
 import sknm
 from sknm.datasets import make_planted_modules
+from sknm.graph.draw import draw_weights
+from sknm.neural_module import NeuralModules
 from sknm.plasticity.entering import begin_with
 
 KEYS = ("family", "data", "n_useless", "variant", "seed")
-COLUMNS = (*KEYS, "session", "error", "cpu", "links", "useless")
-VARIANTS = ("learned", "all", "random", "again", "first")
+COLUMNS = (*KEYS, "session", "error", "cpu", "links", "useless", "sizes")
+VARIANTS = ("learned", "frozen", "all", "random", "again", "first")
 FIRST = {"feature_fdr": None, "numerical_embedding": None}
+FIRST_MODULES = {"penalty": "bridge", "module_size": 25}
+KEPT_MODULES = {"lambda_NM": 1e9}
 LEAST_ERROR = 1e-3
 
 
@@ -69,49 +79,73 @@ def shuffled(links: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
     """Give each module as many columns as it has, but others."""
     rng, other = np.random.default_rng(seed), np.zeros_like(links)
     for module in np.unique(labels):
-        nodes = np.flatnonzero(labels == module)
-        chosen = rng.permutation(links[:, nodes[0]])
-        other[:, nodes] = chosen[:, None]
+        nodes = labels == module
+        other[:, nodes] = links[rng.permutation(len(links))][:, nodes]
     return other
 
 
 @contextlib.contextmanager
-def given(links: np.ndarray) -> Iterator[None]:
-    """Have all fits inside start with some links, and keep them."""
+def given(links: np.ndarray, sizes: np.ndarray | None) -> Iterator[None]:
+    """Have all fits inside start with some modules and links, and keep the links."""
 
     def begin(entries: Any, *_: Any) -> None:
         begin_with(entries, links[entries.columns])
 
-    with (
-        mock.patch("sknm.fitting.find_links", begin),
-        mock.patch("sknm.plasticity.entering.wake", return_value=None),
-    ):
+    def draw(model: Any, generator: Any) -> Any:
+        return draw_weights(list(sizes), model.tau, 1.0, generator)
+
+    with contextlib.ExitStack() as stack:
+        for patch in (
+            mock.patch("sknm.fitting.find_links", begin),
+            mock.patch("sknm.plasticity.entering.wake", return_value=None),
+        ):
+            stack.enter_context(patch)
+        if sizes is not None:
+            stack.enter_context(
+                mock.patch.object(NeuralModules, "_draw_node_weights", draw)
+            )
         yield
+
+
+def variants_of(family: str) -> list[str]:
+    """Return the variants that a family has."""
+    is_modular = issubclass(getattr(sknm, family), NeuralModules)
+    return [v for v in VARIANTS if v != "frozen" or is_modular]
 
 
 def measure(args: argparse.Namespace, name: str, n_useless: int, seed: int) -> None:
     """Fit all variants to one split, but those whose results are there."""
     there = common.done(common.read_rows(args.csv), KEYS)
-    keys = {v: (args.family, name, str(n_useless), v, str(seed)) for v in VARIANTS}
+    variants = variants_of(args.family)
+    keys = {v: (args.family, name, str(n_useless), v, str(seed)) for v in variants}
     if all(key in there for key in keys.values()):
         return
     data = common.split(args.data, name, seed)
     n_features = data.n_features
     data = with_noise(data, n_useless, seed) if n_useless else data
     kind = getattr(sknm, args.family)
-    learned = kind(random_state=seed)
-    record(args, keys["learned"], learned, data, n_features)
-    record(
-        args, keys["all"], kind(random_state=seed, feature_fdr=None), data, n_features
-    )
-    links = links_of(learned)
-    labels = getattr(learned, "module_labels_", np.zeros(links.shape[1], int))
-    other = shuffled(links, labels[: links.shape[1]], seed)
-    for variant, kept in (("random", other), ("again", links)):
-        with given(kept):
-            model = kind(random_state=seed + 100)
+    is_modular = issubclass(kind, NeuralModules)
+    kept = KEPT_MODULES if is_modular else {}
+    first = FIRST | (FIRST_MODULES if is_modular else {})
+    plain = {"learned": {}, "all": {"feature_fdr": None}, "first": first}
+    if is_modular:
+        plain["frozen"] = kept
+    for variant, options in plain.items():
+        model = kind(random_state=seed, **options)
+        record(args, keys[variant], model, data, n_features)
+        if variant == "learned":
+            learned = model
+    links, sizes = links_of(learned), None
+    labels = np.zeros(links.shape[1], dtype=int)
+    if is_modular:  # nodes module by module, as they are drawn
+        order = np.argsort(learned.module_labels_, kind="stable")
+        links, labels = links[:, order], learned.module_labels_[order]
+        sizes = learned.module_sizes_
+    other = shuffled(links, labels, seed)
+    for variant, own in (("random", other), ("again", links)):
+        with given(own, sizes):
+            model = kind(random_state=seed + 100, **kept)
             record(args, keys[variant], model, data, n_features)
-    record(args, keys["first"], kind(random_state=seed, **FIRST), data, n_features)
 
 
 def record(
@@ -131,6 +165,7 @@ def record(
         "cpu": watch.cpu,
         "links": float(links[:n_features].mean()),
         "useless": float(links[n_features:].mean()) if len(links) > n_features else 0.0,
+        "sizes": " ".join(map(str, sorted(getattr(model, "module_sizes_", ()))[::-1])),
     }
     common.append_row(args.csv, COLUMNS, row)
     print(*key, f"{row['error']:.4f}", f"{watch.cpu:.1f} s", flush=True)
@@ -139,6 +174,7 @@ def record(
 def report(args: argparse.Namespace) -> None:
     """Print tables of errors, and what the differences are worth."""
     rows = [r for r in common.read_rows(args.csv) if r["family"] == args.family]
+    variants = variants_of(args.family)
     values = {
         tuple(r[k] for k in KEYS[1:]): (float(r["error"]), float(r["cpu"]))
         for r in rows
@@ -152,7 +188,7 @@ def report(args: argparse.Namespace) -> None:
         body, means = [], []
         for name in args.data_sets:
             seeds = [k[3] for k in shares if k[:2] == (name, n_useless)]
-            keys = [[(name, n_useless, v, s) for s in seeds] for v in VARIANTS]
+            keys = [[(name, n_useless, v, s) for s in seeds] for v in variants]
             if not seeds or not all(k in values for own in keys for k in own):
                 continue
             errors = np.array([[values[k][0] for k in own] for own in keys])
@@ -162,15 +198,15 @@ def report(args: argparse.Namespace) -> None:
             ratio = np.median(seconds[0] / seconds[-1])
             cells = [f"{e.mean():.4f}" for e in errors]
             body.append([name, *cells, *(f"{a:.2f}" for a in awake), f"{ratio:.2f}"])
-        header = ["data", *VARIANTS, "links", "useless links", "`fit`, to first"]
+        header = ["data", *variants, "links", "useless links", "`fit`, to first"]
         print(f"\n{args.family}, {n_useless} columns of noise\n")
         print(common.markdown_table(header, body))
-        summary(means)
+        summary(means, variants)
 
 
-def summary(means: list[np.ndarray]) -> None:
+def summary(means: list[np.ndarray], variants: list[str]) -> None:
     """Say on how many sets the learned links are better than each control, or worse."""
-    for k, variant in enumerate(VARIANTS[1:], 1):
+    for k, variant in enumerate(variants[1:], 1):
         differences = [errors[0] - errors[k] for errors in means]
         ends = [
             (d.mean(), d.std(ddof=1) / len(d) ** 0.5 if len(d) > 1 else 0.0)
@@ -227,6 +263,53 @@ def planted_once(n: int, n_classes: int | None, seed: int) -> list[float]:
     return [*errors, absent, shares.mean()]
 
 
+def threshold_data(kind: str, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw rows, and classes that only thresholds of single features decide."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 10))
+    if kind == "tree":
+        nodes = np.zeros(n, dtype=int)
+        for _ in range(5):  # levels; each node has a feature and a threshold
+            features = rng.integers(0, 5, nodes.max() + 1)
+            places = rng.normal(scale=0.5, size=nodes.max() + 1)
+            right = X[np.arange(n), features[nodes]] > places[nodes]
+            nodes = np.unique(2 * nodes + right, return_inverse=True)[1]
+        leaves = rng.permutation(np.arange(nodes.max() + 1) % 2)
+        return X, leaves[nodes]
+    total = np.zeros(n)
+    for feature in range(5):
+        for _ in range(3):
+            low = rng.normal()
+            high = np.inf if kind == "steps" else low + rng.uniform(0.2, 1)
+            inside = (X[:, feature] > low) & (X[:, feature] <= high)
+            total += rng.normal() * inside
+    return X, (total > np.median(total)).astype(int)
+
+
+def thresholds(args: argparse.Namespace) -> None:
+    """Print a table for targets that are made of thresholds."""
+    kind, body = sknm.NeuralModuleClassifier, []
+    for name in ("steps", "intervals", "tree"):
+        errors = []
+        for seed in args.seeds:
+            n = 5000
+            X, y = threshold_data(name, n + 3000, seed)
+            models = [
+                kind(random_state=seed),
+                kind(random_state=seed, **KEPT_MODULES),
+                kind(random_state=seed, **FIRST, **FIRST_MODULES),
+                HistGradientBoostingClassifier(random_state=seed),
+            ]
+            found = [
+                m.fit(X[:5000], y[:5000]).score(X[5000:], y[5000:]) for m in models
+            ]
+            errors.append(1 - np.array(found))
+        means = np.mean(errors, axis=0)
+        body.append([name, *(f"{e:.4f}" for e in means), f"{means[0] / means[2]:.2f}"])
+    header = ["target", "learned", "frozen", "first", "boosting", "learned / first"]
+    print(common.markdown_table(header, body))
+
+
 def main(argv: list[str] | None = None) -> None:
     """Measure what is missing, and report."""
     parser = common.parser(__doc__, "learned.csv")
@@ -237,11 +320,12 @@ def main(argv: list[str] | None = None) -> None:
     add("--n-useless", nargs="+", type=int, default=[0, 30])
     add("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     add("--planted", action="store_true", help="on data whose modules are known")
+    add("--thresholds", action="store_true", help="on targets made of thresholds")
     add("--report-only", action="store_true", help="measure nothing")
     args = parser.parse_args(argv)
-    if args.planted:
+    if args.planted or args.thresholds:
         with common.one_thread():
-            planted(args)
+            (planted if args.planted else thresholds)(args)
         return
     if not args.report_only:
         with common.one_thread():

@@ -43,8 +43,10 @@ MAP_VARIANTS: dict[str, dict[str, Any]] = {
     "none": {"init": "dense", "penalty": None},
 }
 COMPARE_VARIANTS: dict[str, dict[str, Any]] = {
-    "default (bridge)": {},
-    "penalty l1": {"penalty": "l1"},
+    "default": {},
+    "as they start": {"lambda_NM": 1e9},
+    "dense, cut": {"init": "dense", "module_size": 50},
+    "penalty l1": {"penalty": "l1", "lambda_NM": 10},
     "no penalty": {"penalty": None},
     "dense, no penalty": {"init": "dense", "penalty": None},
 }

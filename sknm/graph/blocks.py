@@ -8,6 +8,9 @@ from torch import Tensor
 
 from sknm.graph.components import grouped_by_size, members
 
+MOST_PLACES = 2**22
+"""Most pairs of nodes inside blocks whose places are remembered."""
+
 PANEL_ELEMENTS = 2**18
 """Pairs of nodes that are looked at at a time: they should stay in the cache."""
 
@@ -40,6 +43,7 @@ class Blocks:
         )
         self._index = torch.as_tensor(nodes.clip(0), device=device)
         self._own = slice(None)  # blocks, of those that are all nodes
+        self._places: Tensor | None = None
         self._present: Tensor | None = None
         if not present.all():
             self._present = torch.as_tensor(present, device=device)
@@ -48,7 +52,7 @@ class Blocks:
         """Take the rows of `x` (n_nodes, k), as (n_blocks, block_size, k)."""
         if self.is_whole:
             return x.reshape(*self.shape, -1)
-        rows = x[self._index]
+        rows = x.index_select(0, self._index.view(-1)).view(*self.shape, *x.shape[1:])
         return rows if self._present is None else rows * self._present[..., None]
 
     def pairs(self, W: Tensor) -> Tensor:
@@ -63,19 +67,29 @@ class Blocks:
         if self.is_whole:
             self._pairs(W).copy_(blocks)
         elif self._present is None:
-            W[self._index[:, :, None], self._index[:, None, :]] = blocks
+            W.view(-1).scatter_(0, self._pair_places(W), blocks.reshape(-1))
         else:
             pairs = self._present[:, :, None] & self._present[:, None, :]
-            rows = self._index[:, :, None].expand(pairs.shape)[pairs]
-            columns = self._index[:, None, :].expand(pairs.shape)[pairs]
-            W[rows, columns] = blocks[pairs]
+            places = self._pair_places(W).view(pairs.shape)[pairs]
+            W.view(-1).scatter_(0, places, blocks[pairs])
 
     def _pairs(self, W: Tensor) -> Tensor:
         if not self.is_whole:
-            return W[self._index[:, :, None], self._index[:, None, :]]
+            found = W.view(-1).index_select(0, self._pair_places(W))
+            return found.view(*self.shape, self.shape[1])
         size = self.shape[1]
         grid = W.view(-1, size, len(W) // size, size)
         return grid.diagonal(dim1=0, dim2=2).permute(2, 0, 1)[self._own]
+
+    def _pair_places(self, W: Tensor) -> Tensor:
+        """Find where the pairs are in `W`: one index is five times as fast as two."""
+        if self._places is not None:
+            return self._places
+        index = self._index
+        places = (index[:, :, None] * len(W) + index[:, None, :]).view(-1)
+        if len(places) <= MOST_PLACES:
+            self._places = places
+        return places
 
 
 class ModuleWeights:

@@ -89,7 +89,7 @@ class Components(Blocks):
     ) -> None:
         super().__init__(nodes, topology.n_nodes, like.device)
         self._ends = start + np.cumsum((nodes >= 0).sum(1))
-        self._places = slice(start, int(self._ends[-1]))
+        self._rows = slice(start, int(self._ends[-1]))
         self._parts: dict[int, list[Components]] = {}
         self.key: tuple = (nodes.shape, nodes.tobytes())
         self.edges = _to(block_masks(topology, nodes), like).to(like.dtype)
@@ -114,9 +114,9 @@ class Components(Blocks):
     def _part(self, own: slice) -> Components:
         part = copy.copy(self)
         part.shape = (own.stop - own.start, self.shape[1])
-        start = self._ends[own.start - 1] if own.start else self._places.start
-        part._places = slice(int(start), int(self._ends[own.stop - 1]))
-        part._index = self._index[own]
+        start = self._ends[own.start - 1] if own.start else self._rows.start
+        part._rows = slice(int(start), int(self._ends[own.stop - 1]))
+        part._index, part._places = self._index[own], None
         part._present = None if self._present is None else self._present[own]
         part._own, part.edges = own, self.edges[own]
         part.key = (*self.key, own.start, own.stop)
@@ -124,7 +124,7 @@ class Components(Blocks):
 
     def gather(self, x: Tensor) -> Tensor:
         """Rows of `x`, which are those of the stage, as blocks."""
-        rows = x[self._places]
+        rows = x[self._rows]
         if self._present is None:
             return rows.reshape(*self.shape, -1)
         blocks = x.new_zeros(*self.shape, x.shape[1])
@@ -134,9 +134,9 @@ class Components(Blocks):
     def scatter(self, blocks: Tensor, out: Tensor) -> None:
         """Write blocks to the rows of `out`, which are those of the stage."""
         if self._present is None:
-            out[self._places] = blocks.flatten(0, 1)
+            out[self._rows] = blocks.flatten(0, 1)
         else:
-            out[self._places] = blocks[self._present]
+            out[self._rows] = blocks[self._present]
 
     def weights(self, W: Tensor) -> Tensor:
         """Take out the edges of each block, (n_blocks, block_size, block_size)."""

@@ -19,6 +19,7 @@ from sknm.graph.activations import Activation
 from sknm.graph.blocks import ModuleWeights
 from sknm.graph.entries import Entries
 from sknm.graph.equilibrium import Gradient
+from sknm.graph.origin import Origin
 from sknm.graph.plan import Plan
 from sknm.graph.topology import Topology
 
@@ -84,6 +85,8 @@ class GraphState(nn.Module):
         Where the nodes are, if they are somewhere; on the CPU.
     entries : Entries or None
         The edges from inputs to nodes; None where inputs are nodes.
+    origin : Origin or None
+        What the graph was before it was trained.
     """
 
     def __init__(self, weights: Tensor, biases: Tensor, plan: Any = None) -> None:
@@ -95,6 +98,7 @@ class GraphState(nn.Module):
         self.log: list[dict[str, Any]] = []
         self.positions: Tensor | None = None
         self.entries: Entries | None = None
+        self.origin: Origin | None = None
         self._plan = plan
 
     @property
@@ -220,6 +224,7 @@ class GraphState(nn.Module):
             "arrays": {k: to_numpy(p) for k, p in self.named_parameters(recurse=False)},
             "entries": self.entries,
             "log": self.log,
+            "origin": self.origin,
             "positions": None if self.positions is None else self.positions.numpy(),
         }
 
@@ -233,6 +238,7 @@ class GraphState(nn.Module):
         for name, p in parameters.items():
             setattr(self, name, nn.Parameter(p))
         self.log, self.entries = state["log"], state["entries"]
+        self.origin = state["origin"]
         if state["positions"] is not None:
             self.positions = torch.tensor(state["positions"], device="cpu")
 

@@ -13,16 +13,19 @@ from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from sknm.graph.entries import Affinity, Entries
+from sknm.graph.origin import Origin
 from sknm.graph.state import GraphState
 from sknm.graph.trace import Ends, Flow
 from sknm.plasticity.evidence import (
+    asked_where_active,
     chances,
-    clipping,
     degrees_of_freedom,
     discoveries,
     least_of,
+    lone_errors,
 )
 from sknm.plasticity.rule import Change, Epoch, Remade, Rule, Step
+from sknm.plasticity.watch import Watch
 
 LINK_RATE = 0.1
 """False discovery rate of links between features that are awake and modules."""
@@ -38,10 +41,6 @@ it explains by chance."""
 OBSERVED_ROWS = 4096
 """About how many rows of an epoch are looked at, and of the next epoch none: evidence
 of another epoch is of the same rows, and costs as much."""
-
-LEAST_SPEED = 0.5
-"""Share of its peak to which the learning rate may fall before links no longer wake:
-what comes later would hardly be trained."""
 
 
 @dataclass
@@ -72,16 +71,20 @@ class EnteringRule(Remade):
 
     def __post_init__(self) -> None:
         """Set what is kept beside the parameters."""
-        self._peak = 0.0
+        self._watch, self._is_due = Watch(OBSERVED_ROWS), True
         self._evidence: Evidence | None = None
-        self._stride, self._step, self._n_rows, self._is_due = 1, 0, 0, True
         self._labels: np.ndarray | None = None
 
     def start(self, graph: GraphState) -> None:
         """Begin a training, the first one with the links that scouting has found."""
         self.inner.start(graph)
-        self._peak, self._step, self._n_rows, self._is_due = 0.0, 0, 0, True
-        self._evidence = None
+        self._watch.start()
+        self._evidence, self._is_due = None, True
+        self._start_links(graph)
+        if graph.origin is None:
+            graph.origin = Origin.of(graph)
+
+    def _start_links(self, graph: GraphState) -> None:
         entries = graph.entries
         if entries is None:
             return
@@ -95,18 +98,17 @@ class EnteringRule(Remade):
     def step(self, graph: GraphState, step: Step) -> None:
         """Follow a step of the optimiser, and gather evidence."""
         self.inner.step(graph, step)
-        self._peak = max(self._peak, step.size)
-        self._step += 1
+        self._watch.follow(step.size)
         if (
             step.flow is None
             or step.ends is None
             or not isinstance(step.ends.inputs, Tensor)  # sparse rows
-            or not self._is_looking(graph, step.size)
+            or not self._is_looking(graph)
         ):
             return
-        n = step.flow.delta.shape[1]
-        self._n_rows += n
-        if self._step % self._stride == 0:
+        weights = step.weights
+        is_empty = weights is not None and not weights.any()
+        if self._watch.take(step.flow.delta.shape[1]) and not is_empty:
             if self._evidence is None:
                 assert graph.entries is not None, "links are asleep"
                 self._evidence = Evidence(graph.entries.novelty)
@@ -118,8 +120,8 @@ class EnteringRule(Remade):
         change = self.inner.epoch(graph, epoch)
         evidence, self._evidence = self._evidence, None
         if self._is_due:
-            self._stride = max(1, self._n_rows // OBSERVED_ROWS)
-        self._n_rows, self._is_due = 0, not self._is_due
+            self._watch.epoch()
+        self._is_due = not self._is_due
         entries = graph.entries
         if entries is not None:
             if evidence is not None and self._labels is not None:
@@ -139,11 +141,10 @@ class EnteringRule(Remade):
         other.inner = copy.copy(self.inner)
         return other
 
-    def _is_looking(self, graph: GraphState, size: float) -> bool:
+    def _is_looking(self, graph: GraphState) -> bool:
         entries = graph.entries
         is_asleep = entries is not None and entries.links is not None
-        is_fast = size >= LEAST_SPEED * self._peak
-        return is_asleep and is_fast and self._is_due
+        return is_asleep and self._watch.is_early and self._is_due
 
     def _units(self, graph: GraphState, entries: Entries) -> np.ndarray:
         n = int(entries.weights.shape[1])
@@ -184,19 +185,10 @@ class Evidence:
         n_inlets : int
             Number of nodes that inputs enter, from the first on.
         """
-        # Each row's error as it would be alone, without its weight.
-        alone = float(len(ends.errors))
-        factors = ends.errors.new_full((len(ends.errors), 1), alone)
-        if weights is not None:
-            factors = (alone / weights).masked_fill(weights == 0, 0)[:, None]
-        factors = factors * clipping(ends.errors * factors, weights)
+        factors = lone_errors(ends.errors, weights)
         errors, x = ends.errors * factors, ends.inputs
         assert isinstance(x, Tensor), "sparse rows are not looked at"
-        z, asked = flow.z[:n_inlets], ends.asked(flow.delta)[:n_inlets]
-        mean = z.mean(1) if weights is None else z @ weights / weights.sum()
-        active = (z > mean[:, None]).to(z.dtype)
-        level = active.mean(1) if weights is None else active @ weights / weights.sum()
-        asked = active.sub_(level[:, None]).mul_(asked).mul_(factors.t())
+        asked = asked_where_active(flow, ends, weights, factors)[:n_inlets]
         x = x.detach()
         self._asked, self._x, self._errors = asked, x, errors
         own = x if weights is None else x * weights[:, None]

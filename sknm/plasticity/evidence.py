@@ -15,6 +15,8 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
+from sknm.graph.trace import Ends, Flow
+
 MOST_EXCESS = 2.0
 """Most times its root mean square that the error of a row counts: a few rows that a
 network doesn't get right yet are not to decide alone."""
@@ -44,6 +46,57 @@ def clipping(errors: Tensor, weights: Tensor | None = None) -> Tensor:
     tiny = torch.finfo(errors.dtype).tiny
     limits = MOST_EXCESS * mean.sqrt() / squares.clamp_min(tiny).sqrt()
     return limits.clamp_max(1)[:, None]
+
+
+def lone_errors(errors: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Find factors that make the errors of a step those of each row alone, clipped.
+
+    Parameters
+    ----------
+    errors : Tensor of shape (n_samples, n_outputs)
+        Gradient of the loss of a step by the outputs.
+    weights : Tensor of shape (n_samples,), optional
+        Weights of the rows, which the loss heeds.
+
+    Returns
+    -------
+    Tensor of shape (n_samples, 1)
+        One for each row.
+    """
+    alone = float(len(errors))
+    factors = errors.new_full((len(errors), 1), alone)
+    if weights is not None:
+        factors = (alone / weights).masked_fill(weights == 0, 0)[:, None]
+    return factors * clipping(errors * factors, weights)
+
+
+def asked_where_active(
+    flow: Flow, ends: Ends, weights: Tensor | None, factors: Tensor
+) -> Tensor:
+    """Find what nodes ask for where they are active, beyond what they ask on average.
+
+    Parameters
+    ----------
+    flow : Flow
+        Values and adjoints of a step.
+    ends : Ends
+        What there was at both ends of the graph.
+    weights : Tensor of shape (n_samples,) or None
+        Weights of the rows.
+    factors : Tensor of shape (n_samples, 1)
+        What :func:`lone_errors` found.
+
+    Returns
+    -------
+    Tensor of shape (n_nodes, n_samples)
+        Of each row alone.
+    """
+    z = flow.z
+    mean = z.mean(1) if weights is None else z @ weights / weights.sum()
+    active = (z > mean[:, None]).to(z.dtype)
+    level = active.mean(1) if weights is None else active @ weights / weights.sum()
+    asked = ends.asked(flow.delta)
+    return active.sub_(level[:, None]).mul_(asked).mul_(factors.t())
 
 
 def degrees_of_freedom(covariance: Tensor) -> float:

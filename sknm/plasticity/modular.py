@@ -18,6 +18,8 @@ from sknm.graph.stability import guard, settle
 from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
 from sknm.plasticity.bridges import Bridges, update_interval
+from sknm.plasticity.cutting import CUT_STEPS, cut
+from sknm.plasticity.merging import Encounters
 from sknm.plasticity.modules import FREE, ModulePenalty, admissible_merges
 from sknm.plasticity.rule import Change, Epoch, Remade, Step
 
@@ -47,7 +49,8 @@ class ModularRule(Remade):
     """Thresholds, prices and guards the weights after each step of the optimiser.
 
     Edges of at most `tau` are left out of the solves, but all weights
-    keep being updated, so that an edge can come back (NM section 2).
+    keep being updated, so that an edge can come back (NM section 2); those between
+    modules not, if these merge by evidence.
 
     Attributes
     ----------
@@ -65,6 +68,10 @@ class ModularRule(Remade):
         Whether the weights inside modules may be trained apart from the others, where
         these are priced alone: it saves time and memory, but not every optimiser
         stands it.
+    cut_size : int or None
+        Nodes of the modules that a new, complete graph is cut into; None if it isn't.
+    rate : float, default=0.0
+        Peak of the learning rate, by which it is time to look for evidence.
     """
 
     tau: float = 0.0
@@ -73,6 +80,8 @@ class ModularRule(Remade):
     stability: str | None = None
     margin: float = 0.0
     is_blockwise: bool = True
+    cut_size: int | None = None
+    rate: float = 0.0
 
     def __post_init__(self) -> None:
         """Set what is kept beside the parameters."""
@@ -83,7 +92,7 @@ class ModularRule(Remade):
         self._prices: Tensor | None = None
         self._labels: np.ndarray | None = None
         self._modules: ModuleWeights | None = None
-        self._bridges: Bridges | None = None
+        self._bridges: Bridges | Encounters | None = None
         self._coming: Callable[[], Plan] | None = None
 
     @torch.no_grad()
@@ -95,15 +104,16 @@ class ModularRule(Remade):
         if not self.penalty.prices_bridges_only:
             self._bridges = None
         else:
-            if self._bridges is None:
-                self._bridges = Bridges()
-            self._bridges.start(W, self.tau, self.penalty)
+            kind = Encounters if self.penalty.kind == "evidence" else Bridges
+            if not isinstance(self._bridges, kind):
+                self._bridges = kind()
+            self._start_asleep(graph)
+            if isinstance(self._bridges, Encounters):
+                self._bridges.start(W, self.tau, self.penalty, self.rate)
+            else:
+                self._bridges.start(W, self.tau, self.penalty)
         self._adopt(graph, self._look(graph))
-        if self.stability is not None:
-            # One clip may not do: what it puts on the diagonal is dropped.
-            for _ in range(FIRST_CLIPS):
-                if not self._guard(graph):
-                    break
+        self._guard_well(graph)
 
     @torch.no_grad()
     def step(self, graph: EquationState, step: Step) -> None:
@@ -114,6 +124,8 @@ class ModularRule(Remade):
         elif self._prices is not None:
             self.penalty.apply(W, self._prices, step.size)
         self._step += 1
+        if self._is_uncut(graph):
+            self._approach_cut(graph)
         if self._step == self._next_look:
             self._coming = self._look(graph)
         if self._step == self._next_look + look_steps(W) and self._coming is not None:
@@ -125,11 +137,14 @@ class ModularRule(Remade):
 
     def epoch(self, graph: EquationState, epoch: Epoch) -> Change:
         """Record the number of modules, the largest one's share, and the density."""
+        if isinstance(self._bridges, Encounters) and not epoch.is_last:
+            self._merge(graph, self._bridges)
         topology = graph.topology
         sizes = topology.sizes(self.connection)
         record = {
             "n_modules": len(sizes),
             "largest_share": float(sizes.max() / topology.n_nodes),
+            "sizes": sorted(sizes.tolist(), reverse=True),
             "density": topology.density,
         }
         return Change(record=record, summary=f"{len(sizes)} modules")
@@ -154,17 +169,69 @@ class ModularRule(Remade):
         return super().__getstate__() | {"_bridges": self._bridges}
 
     def _step_apart(
-        self, W: Tensor, modules: ModuleWeights, bridges: Bridges, step: Step
+        self,
+        W: Tensor,
+        modules: ModuleWeights,
+        bridges: Bridges | Encounters,
+        step: Step,
     ) -> None:
         """Move bridges now and then; the weights inside modules move at each step."""
         if not self.is_blockwise:
             modules.read(W)
         try:
+            if isinstance(bridges, Encounters):
+                bridges.observe(step)
+                return
             every = update_interval(len(W), modules.mean_size)
             if self._step % every == 0 and step.flow is not None:
                 bridges.step(W, step.flow, step.size)
         finally:  # also if the user interrupts: the weights inside are spoiled
             modules.write(W)
+
+    def _start_asleep(self, graph: EquationState) -> None:
+        """Note a new graph that is to be cut; keep modules of another threshold apart.
+
+        With evidence, weights between modules don't move: a lower threshold would wake
+        them all.
+        """
+        if graph.origin is None and self.cut_size is not None and not graph.log:
+            graph.log.append({"uncut": 0})
+        if graph.plan is None or self._is_uncut(graph) or self.penalty.kind == "bridge":
+            return
+        labels = torch.as_tensor(graph.topology.weak_labels, device=graph.device)
+        W = graph.weights.data
+        asleep = W.clamp(-self.tau / 2, self.tau / 2)
+        torch.where(labels[:, None] == labels, W, asleep, out=W)
+
+    def _is_uncut(self, graph: EquationState) -> bool:
+        """Whether the graph is to be cut, which its log tells until it is."""
+        return self.cut_size is not None and "uncut" in (graph.log or [{}])[-1]
+
+    def _approach_cut(self, graph: EquationState) -> None:
+        """Count a step of a complete graph, and cut it into modules if it is time."""
+        n_steps = graph.log[-1]["uncut"] + 1
+        if n_steps < CUT_STEPS or self.cut_size is None:
+            graph.log[-1] = {"uncut": n_steps}
+            return
+        graph.log[-1] = {"cut": n_steps}
+        cut(graph.weights.data, self.cut_size, self.tau)
+        self._labels = self._edges = None
+        self._adopt(graph, self._look(graph))
+
+    @torch.no_grad()
+    def _merge(self, graph: EquationState, encounters: Encounters) -> None:
+        """Merge modules that have a use for each other."""
+        if self._labels is None or graph.plan is not self._known:
+            return
+        novelty = 1.0 if graph.entries is None else graph.entries.novelty
+        W = graph.weights.data
+        if encounters.merge(W, self._labels, novelty):
+            assert self._modules is not None, "they have merged"
+            self._modules.read(W)
+            self._edges = None
+            self._adopt(graph, self._look(graph))
+            self._guard_well(graph)
+        encounters.above = np.arange(0)
 
     def _look(self, graph: EquationState) -> Callable[[], Plan]:
         """See which edges are above the threshold; return what waits for their plan."""
@@ -196,11 +263,12 @@ class ModularRule(Remade):
             self._interval = min(LONGEST_INTERVAL, former + 1)
         else:
             self._labels = found
-            self._set_prices(graph.weights.data, plan.topology)
-        self._train(graph, found)
+            if not self._is_uncut(graph):
+                self._set_prices(graph.weights.data, plan.topology)
+        self._train(graph)
         self._next_look = self._step + self._interval
 
-    def _train(self, graph: EquationState, labels: np.ndarray) -> None:
+    def _train(self, graph: EquationState) -> None:
         """Have modules trained in steps that their eigenvalues bear."""
         sizes = [batch.shape[1] for batch in graph.plan.batches]
         scale = min(1.0, REFERENCE_SIZE / max(sizes, default=1))
@@ -209,15 +277,16 @@ class ModularRule(Remade):
         elif self.is_blockwise:
             graph.train_on(self._modules, scale)
         else:
-            of_node = torch.as_tensor(labels, device=graph.device)
+            of_node = torch.as_tensor(self._modules.labels, device=graph.device)
             graph.train_on("all", scale, held=of_node[:, None] != of_node)
 
     def _find_edges(self, W: Tensor) -> np.ndarray:
         """Find the weights above the threshold, as `pairs_above` gives them."""
-        if self._modules is None or self._bridges is None or self._labels is None:
+        if self._modules is None or self._bridges is None:
             return pairs_above(W, self.tau)
+        labels = self._modules.labels
         source, target = np.divmod(self._bridges.above, len(W))
-        bridges = self._bridges.above[self._labels[source] != self._labels[target]]
+        bridges = self._bridges.above[labels[source] != labels[target]]
         bridges = bridges[self._strengths(W, bridges) > self.tau]
         inside = self._modules.pairs_above(self.tau)
         return np.sort(np.concatenate([inside, bridges]), kind="stable")
@@ -234,8 +303,19 @@ class ModularRule(Remade):
             prices = self.penalty.prices(topology, self.connection)
             self._prices = torch.as_tensor(prices, device=W.device).to(W.dtype)
             return
-        self._bridges.set_sizes(self.penalty.sizes(topology, self.connection), W)
-        self._modules = ModuleWeights(topology.labels(self.connection), W)
+        connection = self.connection
+        if isinstance(self._bridges, Bridges):
+            self._bridges.set_sizes(self.penalty.sizes(topology, connection), W)
+        else:  # what joins strong modules to a weak one is trained with them
+            connection = "weak"
+        self._modules = ModuleWeights(topology.labels(connection), W)
+
+    def _guard_well(self, graph: EquationState) -> None:
+        """Clip blocks that are new: what one clip puts on the diagonal is dropped."""
+        if self.stability is not None:
+            for _ in range(FIRST_CLIPS):
+                if not self._guard(graph):
+                    break
 
     def _guard(self, graph: EquationState) -> bool:
         assert self.stability is not None, "there is nothing to keep to"
@@ -254,7 +334,7 @@ class ModularRule(Remade):
         of an edge, `strength` times the share of the nodes in its module, must not
         exceed the longest step that the optimiser takes.
         """
-        if self._bridges is None:
+        if not isinstance(self._bridges, Bridges):
             return edges
         source, target = np.divmod(edges, len(labels))
         bridges = np.flatnonzero(labels[source] != labels[target])

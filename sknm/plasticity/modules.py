@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sknm.graph.topology import Topology
 
-PENALTIES = ("bridge", "nm", "l1", "l2")
+PENALTIES = ("evidence", "bridge", "nm", "l1", "l2")
 
 
 def soft_threshold_(W: Tensor, amount: Tensor | float) -> None:
@@ -33,7 +33,9 @@ class ModulePenalty:
 
     Attributes
     ----------
-    kind : {"bridge", "nm", "l1", "l2"} or None
+    kind : {"evidence", "bridge", "nm", "l1", "l2"} or None
+        ``"evidence"``: an edge between two modules doesn't exist until it is shown that
+        they have a use for each other, that exceeds a price; inside, it costs nothing.
         ``"bridge"``: an edge between two modules costs the share of all nodes that
         lies in the module it would make, an edge inside a module nothing.
         ``"nm"``: an edge into node j costs the size ``s_j`` of j's module (NM eq. 6-8).
@@ -55,7 +57,7 @@ class ModulePenalty:
     @property
     def prices_bridges_only(self) -> bool:
         """Whether edges inside a module are free."""
-        return self.kind == "bridge"
+        return self.kind in ("evidence", "bridge")
 
     def prices(self, topology: Topology, connection: str = "weak") -> np.ndarray:
         """Price of each edge, exists it or not; of bridges, `sizes` tells.

@@ -148,9 +148,15 @@ class RewiringRule(FixedRule):
             return most, epoch.number % self.interval == 0
         n_free = max(1, int(LAST_EVOLUTION * epoch.n_epochs))
         n = min(most, max(n_free // self.interval, min(n_free, LEAST_EVOLUTIONS)))
-        # What an evolution adds has to be trained, if there is an epoch left for it.
-        is_trained = not epoch.is_last or epoch.n_epochs == 1
-        return n, is_trained and (self._n_done + 1) * n_free <= n * epoch.of_round
+        # What an evolution adds has to be trained.
+        is_due = (self._n_done + 1) * n_free <= n * epoch.of_round
+        return n, is_due and not epoch.is_last
+
+    def __copy__(self) -> RewiringRule:
+        """Return the same rule: what parts of a training follow is kept, too."""
+        other = object.__new__(type(self))
+        other.__setstate__(self.__getstate__())
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what to pickle: how far the rewiring has come, too."""
@@ -189,7 +195,8 @@ def count_edges(n_nodes: int, density: float) -> int:
     int
         At least one, if there may be one.
     """
-    return math.ceil(density * math.comb(n_nodes, 2))
+    n_possible = math.comb(n_nodes, 2)
+    return min(n_possible, max(1, round(density * n_possible)))
 
 
 def largest(scores: Tensor, among: Tensor, n: int) -> Tensor:

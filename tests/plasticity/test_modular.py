@@ -451,6 +451,7 @@ def test_record_tells_modules_share_and_density():
     assert change.record == {
         "n_modules": 2,
         "largest_share": 5 / 8,
+        "sizes": [5, 3],
         "density": 26 / 56,
     }
     assert change.summary == "2 modules"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sknm.graph.draw import random_part
 from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
 from sknm.graph.trace import Flow
@@ -114,7 +115,7 @@ def test_largest_chooses_among_those_that_may_be():
         (1, 10, 40, [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]),
         (4, 10, 4, [1, 2, 3]),
         (4, 10, 2, [1]),
-        (4, 10, 1, [1]),
+        (4, 10, 1, []),
         (9, 10, 16, [3, 6, 9, 12]),
         (4, 0, 28, []),
     ],
@@ -181,13 +182,18 @@ def test_without_an_end_evolutions_come_at_intervals_up_to_the_most():
     assert graph.topology.n_edges == count_edges(N_NODES, 0.3)
 
 
-@pytest.mark.parametrize("copied", [copy.copy, None])
-def test_pickles_go_on_and_copies_begin_anew(copied):
+@pytest.mark.parametrize("copied", [copy.copy, lambda r: pickle.loads(pickle.dumps(r))])
+def test_pickles_and_copies_go_on(copied):
     graph, rule = graph_of(), rewiring(interval=1, max_evolutions=2)
     run(rule, graph, 1)
-    rule = copied(rule) if copied else pickle.loads(pickle.dumps(rule))
-    n = len(run(rule, graph, 5, first=2))
-    assert n == (2 if copied else 1)
+    assert len(run(copied(rule), graph, 5, first=2)) == 1
+
+
+@pytest.mark.parametrize("density", [0.07, 0.14, 0.28, 0.55])
+def test_as_many_edges_are_counted_as_are_drawn(density):
+    triangle, generator = Topology.triangular(25), torch.Generator().manual_seed(0)
+    drawn = random_part(triangle, density, generator)
+    assert count_edges(25, density) == drawn.n_edges
 
 
 def test_whole_training_begins_anew_after_parts():
