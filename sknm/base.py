@@ -56,7 +56,7 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
     """What to do about node values that are not found."""
 
     _unit: ClassVar[str] = "graph"
-    """Whose nodes get the same features: "module" or "graph"."""
+    """Whose nodes get the same features: "node", "module" or "graph"."""
 
     _for_study: ClassVar[tuple[str, ...]] = ()
     """Fitted attributes that no prediction needs, and that take much memory."""

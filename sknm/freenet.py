@@ -132,6 +132,8 @@ class FreeNet(SolvedGraph):
         "max_evolutions": [Number(Integral, 0, None, closed="left")],
     }
 
+    _unit: ClassVar[str] = "node"
+
     _doc_parts: ClassVar[dict[str, str]] = {
         "parameters": PARAMETERS,
         "attributes": ATTRIBUTES,

@@ -259,6 +259,7 @@ def test_warm_start_lets_edges_come_back_after_early_stopping(overlapping):
         20,
         alpha_sparsity=0.5,
         warm_start=True,
+        feature_fdr=None,
         dropout=0,
         early_stopping=True,
         max_iter=10,

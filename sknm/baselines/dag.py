@@ -49,6 +49,8 @@ class DAG(SolvedGraph):
         "alpha_sparsity": [Number(Real, 0, None, closed="left")],
     }
 
+    _unit: ClassVar[str] = "node"
+
     _doc_parts: ClassVar[dict[str, str]] = {
         "parameters": PARAMETERS,
         "references": REFERENCES,

@@ -60,9 +60,9 @@ class EnteringRule(Remade):
         What changes the edges between nodes.
     rate : float or None
         False discovery rate of features; None has all of them enter everything.
-    unit : {"module", "graph"}
-        Whose nodes get the same features: those of a weak component of the graph at
-        the start, or all of them.
+    unit : {"node", "module", "graph"}
+        Whose nodes get the same features: each chooses its own, or those of a weak
+        component of the graph at the start, or all of them get the same ones.
     """
 
     inner: Rule[Any]
@@ -149,6 +149,8 @@ class EnteringRule(Remade):
     def _units(self, graph: GraphState, entries: Entries) -> np.ndarray:
         n = int(entries.weights.shape[1])
         topology = getattr(graph, "topology", None)
+        if self.unit == "node":
+            return np.arange(n)
         if self.unit == "graph" or topology is None:
             return np.zeros(n, dtype=int)
         return np.unique(topology.labels("weak")[:n], return_inverse=True)[1]
@@ -216,11 +218,12 @@ class Evidence:
         assert self._sums is not None, "there was a step"
         rates, counts = self._rates(columns)
         n_units = int(labels.max()) + 1
-        sums = _grouped((self._sums.square() * rates[:, None]), columns, labels)
+        squares = self._sums.double().square()  # which single precision may not hold
+        sums = _grouped(squares * rates[:, None], columns, labels)
         sizes = np.bincount(labels, self._sizes.double().cpu(), n_units)
         ratios = self._novelty * sums / np.maximum(np.outer(counts, sizes), 1e-300)
         freedom = np.ones(n_units)
-        for unit in range(n_units):
+        for unit in np.flatnonzero(np.bincount(labels) > 1):
             asked = self._asked[torch.as_tensor(np.flatnonzero(labels == unit))]
             freedom[unit] = degrees_of_freedom(asked @ asked.t())
         found = chances(ratios, np.outer(self._widths(columns), freedom))
@@ -230,7 +233,8 @@ class Evidence:
         """Return the chances of what columns explain by themselves, (n_columns,)."""
         rates, counts = self._rates(columns)
         one = np.zeros(self._means.shape[1], dtype=int)
-        sums = _grouped(self._means.square() * rates[:, None], columns, one)[:, 0]
+        squares = self._means.double().square()
+        sums = _grouped(squares * rates[:, None], columns, one)[:, 0]
         expected = np.maximum(counts * float(self._total), 1e-300)
         ratios = self._novelty * sums / expected
         freedom = degrees_of_freedom(self._errors.t() @ self._errors)
