@@ -137,7 +137,8 @@ class Encounters:
         self._watch.epoch()
         if START * self._tau >= LARGEST_START or labels.max() >= MOST_MODULES:
             return False
-        x, a = torch.cat(given, 1), torch.cat(asked, 1)
+        # Neither scale has an effect, but squares must not overflow.
+        x, a = (within_one(torch.cat(parts, 1)) for parts in (given, asked))
         x = x / x.square().mean(1, keepdim=True).sqrt().clamp_min(1e-30)
         pairs = self._chosen(x, a, labels, novelty)
         self._pause = 0 if pairs else min(LONGEST_PAUSE, 2 * self._pause + 1)
@@ -204,6 +205,12 @@ class Encounters:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up a pickled state."""
         vars(self).update(vars(Encounters()) | state)
+
+
+def within_one(values: Tensor) -> Tensor:
+    """Scale values to at most 1 by a power of two, which rounds nothing."""
+    _, exponent = torch.frexp(values.abs().max())
+    return torch.ldexp(values, -exponent)
 
 
 def use_for_each_other(

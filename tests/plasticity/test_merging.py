@@ -150,6 +150,24 @@ def test_panels_give_what_all_pairs_give(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("size", [2.0**-80, 2.0**80])
+def test_units_make_no_difference(size):
+    def scaled(seed):
+        step = step_of(seed, [(0, 3)])
+        flow, ends = step.flow, step.ends
+        flow = Flow(flow.z * size, flow.delta * size)
+        ends = Ends(ends.inputs, ends.errors, ends.entering * size)
+        return Step(STEP_SIZE, flow=flow, ends=ends)
+
+    encounters = Encounters()
+    W = draw_weights(SIZES, TAU, 1.0, torch.Generator().manual_seed(0))
+    encounters.start(W, TAU, ModulePenalty("evidence", 1.0), STEP_SIZE)
+    for k in range(FIRST_STEPS + 8):
+        encounters.observe(scaled(10 * k))
+    assert encounters.merge(W, LABELS, 1.0)
+    assert torch.equal(W, after([(0, 3)])[0])
+
+
 @pytest.mark.parametrize("factor", [1.0, 3.0])
 def test_equal_weights_of_rows_change_nothing(factor):
     plain = after([(0, 3)])[0]
