@@ -151,22 +151,24 @@ def test_a_layered_network_emerges_from_shells():
     assert layered_share(W, main_depths(W, 10, 2, 3)) > 0.75
 
 
-def test_more_neurons_die_of_higher_prices(shells):
-    model = make(alpha_neuron=0.0)
+@pytest.mark.parametrize(
+    ("init", "name", "prices"),
+    [
+        ("random", "alpha_weight", [0, 0.1, 0.3]),
+        ("random", "alpha_activity", [0, 0.03]),
+        ("identity", "alpha_weight", [0, 0.1, 0.3]),
+        ("identity", "alpha_activity", [0, 0.01]),
+        ("identity", "alpha_neuron", [0, 0.1, 0.5]),
+    ],
+)
+def test_more_neurons_die_of_higher_prices(shells, init, name, prices):
+    model = make(init=init, alpha_neuron=0.0)
     counts = [
-        [
-            len(clone(model).set_params(**{name: price}).fit(*shells).active_nodes_)
-            for price in prices
-        ]
-        for name, prices in {
-            "alpha_weight": [0, 0.1, 0.3],
-            "alpha_activity": [0, 0.01],
-            "alpha_neuron": [0, 0.1, 0.5],
-        }.items()
+        len(clone(model).set_params(**{name: price}).fit(*shells).active_nodes_)
+        for price in prices
     ]
-    for of_one_price in counts:
-        assert of_one_price == sorted(of_one_price, reverse=True)
-        assert of_one_price[0] > of_one_price[-1]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[-1]
 
 
 @pytest.mark.parametrize("data", ["digits", "shells"])
