@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from skorch.callbacks import Callback
@@ -35,7 +36,14 @@ class EpochTasks(Callback):
         X and y as the user gave them.
     context : sklearn.callback.CallbackContext
         Of the fit.
+
+    Attributes
+    ----------
+    curves : callable
+        Gives what is known of the epochs so far, as fitted attributes.
     """
+
+    curves: Callable[[], dict[str, Any]] = dict
 
     def __init__(
         self,
@@ -79,7 +87,7 @@ class EpochTasks(Callback):
         net = copy.deepcopy(work.net_)
         net.finish(is_whole=True)
         kept = {k: v for k, v in vars(work).items() if k.endswith("_")}
-        return kept | {"net_": net}
+        return kept | self.curves() | {"net_": net}
 
 
 def listeners(

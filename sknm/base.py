@@ -19,8 +19,9 @@ from sknm.checks import Samples, as_rows
 from sknm.encoding.encoder import Encoder, Identity
 from sknm.encoding.encoding import Encoding
 from sknm.encoding.table import TableEncoder
+from sknm.endings import tell
 from sknm.fitted import device, feature_modules, shown
-from sknm.fitting import Fitting, tell
+from sknm.fitting import Fitting
 from sknm.parameters import SHARED_ATTRIBUTES, SharedParameters
 from sknm.plasticity.rule import Rule
 from sknm.prediction import SolveStats, compute
@@ -72,7 +73,9 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         tags.input_tags.string = True
-        tags.target_tags.multi_output = self._make_target().multi_output
+        target = self._make_target()
+        tags.target_tags.multi_output = target.multi_output
+        tags.target_tags.positive_only = target.positive_only
         return tags
 
     # What an estimator says.
@@ -151,6 +154,7 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
         *,
         X_val: Any = None,
         y_val: Any = None,
+        sample_weight_val: Any = None,
     ) -> Any:
         """Fit the network.
 
@@ -159,8 +163,9 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Training data; float32 stays float32, anything else becomes float64. A
             frame is float32 if all its numbers are.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
+            Targets: numbers, class labels, or an indicator matrix of labels, which may
+            be sparse.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         X_val : {array-like, sparse matrix, data frame} of shape \
@@ -170,6 +175,8 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
         y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), \
 default=None
             Targets of the validation data.
+        sample_weight_val : array-like of shape (n_validation,), default=None
+            Weights of the rows of the validation data.
 
         Returns
         -------
@@ -184,7 +191,9 @@ default=None
         with attempt(self, goes_on=self.warm_start) as work:
             fitting = Fitting(work)
             samples = fitting.take_in(X, y, sample_weight)
-            validation = fitting.take_in_validation(X_val, y_val, samples.X.dtype)
+            validation = fitting.take_in_validation(
+                X_val, y_val, sample_weight_val, samples.X.dtype
+            )
             samples, validation = fitting.split(samples, validation)
             fitting.prepare(samples)
             course = fitting.whole_course(len(samples))

@@ -23,12 +23,14 @@ from sknm.training.batches import Table
 class Samples:
     """Checked rows: X (n, d), encoded targets, weights with mean 1 or None.
 
-    Weights are in double precision, so that none of them is lost.
+    Weights are in double precision, so that none of them is lost. The numbers say which
+    of the rows of the user these are; None is all, in their order.
     """
 
     X: Rows
     y: np.ndarray
     weights: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -65,7 +67,8 @@ class Samples:
             These rows.
         """
         weights = None if self.weights is None else self.weights[rows]
-        return Samples(self.X.keep(rows), self.y[rows], weights)
+        numbers = rows if self.numbers is None else self.numbers[rows]
+        return Samples(self.X.keep(rows), self.y[rows], weights, numbers)
 
     def set_aside(
         self, share: float, seed: int, strata: np.ndarray | None, least: int
@@ -179,9 +182,10 @@ def weighted_samples(X: Rows, y: np.ndarray, weights: np.ndarray | None) -> Samp
             "a positive sample_weight (and its class a positive class_weight), or "
             "leave sample_weight out."
         )
-    if len(kept) < len(weights):
-        X, y, weights = X.keep(kept), y[kept], weights[kept]
-    return Samples(X, y, weights / weights.mean())
+    if len(kept) == len(weights):
+        return Samples(X, y, weights / weights.mean())
+    own = weights[kept]
+    return Samples(X.keep(kept), y[kept], own / own.mean(), kept)
 
 
 UNHEEDED = {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from sknm._scikit_callbacks import EpochTasks
-from sknm._warnings import warn
 from sknm.checks import (
     Samples,
     as_rows,
@@ -20,11 +20,12 @@ from sknm.checks import (
     weighted_samples,
 )
 from sknm.compute.devices import choose_device
+from sknm.endings import divergence
 from sknm.graph.activations import ACTIVATIONS
 from sknm.plasticity.entering import EnteringRule
 from sknm.prediction import compute
 from sknm.scouts import find_links, to_scout
-from sknm.tables import take_pair
+from sknm.tables import some_rows, take_pair
 from sknm.training.backup import Backup
 from sknm.training.callbacks import Monitor
 from sknm.training.engine import Ending, train
@@ -32,7 +33,7 @@ from sknm.training.net import KEPT_HISTORY, TrainingNet
 from sknm.training.network import at_work
 from sknm.training.optimizers import OPTIMIZERS
 from sknm.training.recipe import Course, Options, choose_batch_size, choose_max_iter
-from sknm.training.tensor_net import NonFiniteLoss
+from sknm.validation import Validation
 
 if TYPE_CHECKING:
     from sknm.base import GraphEstimator
@@ -73,15 +74,16 @@ class Fitting:
         Samples
             Checked rows.
         """
-        estimator = self.estimator
+        estimator, self._given = self.estimator, X
         estimator._check_parameters()
         check_callbacks(estimator.callbacks)
         choose_device(estimator.device)
-        target = estimator._make_target()
+        target = estimator._make_target().suited_to(y)
         if self.goes_on:
             target.go_on_from(estimator._target_)
         estimator._target_ = target
         X, y = self._check_pair(X, y)
+        self._targets = y
         weights = check_weights(sample_weight, X)
         if not self.goes_on:
             target.learn(y, weights)
@@ -92,13 +94,13 @@ class Fitting:
         return self._as_samples(X, dtype, y, weights)
 
     def take_in_validation(
-        self, X_val: Any, y_val: Any, dtype: np.dtype
+        self, X_val: Any, y_val: Any, sample_weight_val: Any, dtype: np.dtype
     ) -> Samples | None:
         """Check validation data.
 
         Parameters
         ----------
-        X_val, y_val : object
+        X_val, y_val, sample_weight_val : object
             What the user gave, None for none.
         dtype : dtype
             Precision of the training rows.
@@ -111,20 +113,28 @@ class Fitting:
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val belong together: give both, or neither.")
         if X_val is None:
+            if sample_weight_val is not None:
+                raise ValueError(
+                    "sample_weight_val weighs the rows of X_val: give X_val and y_val, "
+                    "too, or leave it out."
+                )
             return None
         least = self.estimator._target_.least_validation
         try:
             X, y = self._check_pair(X_val, y_val)
-            samples = self._as_samples(X, dtype, y, None)
+            weights = check_weights(sample_weight_val, X)
+            samples = self._as_samples(X, dtype, y, weights)
             if len(samples) < least:
                 raise ValueError(
                     f"there are {len(samples)} rows, which can't be scored; give at "
                     f"least {least}."
                 )
         except ValueError as error:
+            weighted = "" if sample_weight_val is None else " with sample_weight_val"
             raise ValueError(
-                f"X_val and y_val can't be used for validation: {error}"
+                f"X_val and y_val can't be used for validation{weighted}: {error}"
             ) from error
+        self._given, self._targets = X_val, y
         return samples
 
     def split(
@@ -273,7 +283,7 @@ class Fitting:
             generator=generator,
             options=options,
         ).initialize()
-        estimator.validation_scores_ = None
+        estimator.validation_scores_ = estimator.validation_loss_curve_ = None
 
     # Train, and read out.
 
@@ -309,41 +319,37 @@ class Fitting:
         """
         estimator = self.estimator
         net, table = estimator.net_, samples.table(estimator.device_)
+        measure = self._validation(validation)
         monitor = Monitor(
-            self._scorer(validation),
+            measure,
             estimator.early_stopping and course.is_whole,
             estimator.tol,
             estimator.n_iter_no_change,
         )
         callbacks = estimator.callbacks or ()
         with at_work(estimator.n_jobs):
-            n_before = len(net.history)
+            curves = partial(self._curves, len(net.history), monitor, measure)
+            for listener in listeners:
+                listener.curves = curves
             verbose = int(estimator.verbose)
             ending = train(net, table, course, monitor, callbacks, verbose, listeners)
             if ending == "lost":
                 state = "as it was before: no later state is finite"
                 raise divergence(estimator, state)
-            self._set_curves(net.history[n_before:], monitor)
+            estimator.__dict__.update(curves())
             net.finish(course.is_whole)
             self._read_out(samples)
         for listener in listeners:
             listener.end_fit()
         return ending
 
-    def _scorer(self, validation: Samples | None) -> Callable[[], float] | None:
-        if validation is None:
+    def _validation(self, samples: Samples | None) -> Validation | None:
+        if samples is None:
             return None
-        estimator = self.estimator
-        network, X = estimator.net_.module_, validation.X.move(estimator.device_)
-
-        def score() -> float:
-            network.eval()
-            outputs, _ = compute(network, X, network.outputs, estimator.n_jobs)
-            if not np.isfinite(outputs).all():
-                raise NonFiniteLoss
-            return estimator._target_.score(validation.y, outputs, validation.weights)
-
-        return score
+        X, y, numbers = self._given, self._targets, samples.numbers
+        if numbers is not None and self.estimator.scoring not in (None, "loss"):
+            X, y = some_rows(X, numbers), y[numbers]
+        return Validation(self.estimator, samples, X, y)
 
     def _read_out(self, samples: Samples) -> None:
         """Measure the solves, and read attributes from the network."""
@@ -354,72 +360,28 @@ class Fitting:
         estimator._stats_ = stats
         estimator._read(network, samples)
 
-    def _set_curves(self, epochs: list[dict[str, Any]], monitor: Monitor) -> None:
-        estimator = self.estimator
+    def _curves(
+        self, n_before: int, monitor: Monitor, validation: Validation | None
+    ) -> dict[str, Any]:
+        """Join records of epochs with those of earlier calls, as fitted attributes."""
+        epochs = self.estimator.net_.history[n_before:]
         losses = [epoch["train_loss"] for epoch in epochs if "train_loss" in epoch]
-        before, none = vars(estimator), float("nan")
-        estimator.n_iter_ = before.get("n_iter_", 0) + len(losses)
-        # A loss is not less than NaN, but comes before it.
-        estimator.best_loss_ = min([*losses, before.get("best_loss_", none)])
-        earlier = before.get("loss_curve_", [])[-KEPT_HISTORY:]
-        estimator.loss_curve_ = curve = earlier + losses
-        estimator.loss_ = curve[-1] if curve else none
-        if monitor.score is not None:
-            known = (estimator.validation_scores_ or [])[-KEPT_HISTORY:]
-            estimator.validation_scores_ = known + monitor.scores
+        before, none = vars(self.estimator), float("nan")
 
+        def known(name: str) -> list[float]:
+            return (before.get(name) or [])[-KEPT_HISTORY:]
 
-def tell(estimator: GraphEstimator, ending: Ending) -> None:
-    """Tell about a training, when nothing can be lost by it any more.
-
-    Parameters
-    ----------
-    estimator : GraphEstimator
-        What was trained.
-    ending : {"finished", "interrupted", "diverged"}
-        How it ended.
-
-    Raises
-    ------
-    ValueError
-        If it diverged.
-    """
-    estimator._stats_.warn(estimator._remedy)
-    estimator._warn_of_structure()
-    if ending == "diverged":
-        raise divergence(estimator, "in its last finite state")
-    if ending == "interrupted":
-        warn(
-            f"Training was interrupted after {estimator.n_iter_} epochs; the estimator "
-            "is fitted as far as it got.",
-            UserWarning,
-        )
-
-
-def divergence(estimator: GraphEstimator, left: str) -> ValueError:
-    """Make the error of a loss that is no longer finite.
-
-    Parameters
-    ----------
-    estimator : GraphEstimator
-        What was trained.
-    left : str
-        How it is left.
-
-    Returns
-    -------
-    ValueError
-        With likely causes.
-    """
-    rate = f"learning_rate_init={estimator.learning_rate_init}"
-    causes = [f"steps that are too large (alpha={estimator.alpha}, {rate})"]
-    causes += estimator._other_causes()
-    if estimator.scale is None:
-        causes.append("features that are not scaled (set scale='robust')")
-    elif estimator.encoding_.is_sparse:
-        causes.append("features that are not scaled (put a MaxAbsScaler before)")
-    kind = "causes are" if len(causes) > 1 else "cause is"
-    return ValueError(
-        f"The loss is no longer finite. The likely {kind} {' or '.join(causes)}. The "
-        f"estimator is left {left}."
-    )
+        curve = known("loss_curve_") + losses
+        curves: dict[str, Any] = {
+            "n_iter_": before.get("n_iter_", 0) + len(losses),
+            # A loss is not less than NaN, but comes before it.
+            "best_loss_": min([*losses, before.get("best_loss_", none)]),
+            "loss_curve_": curve,
+            "loss_": curve[-1] if curve else none,
+        }
+        if validation is not None:
+            scores, n = "validation_scores_", len(monitor.scores)
+            curves[scores] = known(scores) + monitor.scores
+            of_losses = "validation_loss_curve_"
+            curves[of_losses] = known(of_losses) + validation.losses[:n]
+        return curves

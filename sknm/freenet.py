@@ -299,8 +299,8 @@ class FreeNetRegressor(FreeNet, GraphRegressor):
     There are no layers: every node receives the features and the values of earlier
     nodes, and the predictions are read from all of them. While the weights are trained,
     edges are pruned that weigh little, and others added whose absence costs most, until
-    few are left; or edges are pruned and added by co-activation [1]_. The squared error
-    of the standardised targets is minimised; several targets are fitted at once.
+    few are left; or edges are pruned and added by co-activation [1]_. The `loss` is
+    minimised; several targets are fitted at once.
 
     Read more in the :ref:`User Guide <freenets>`.
 

@@ -250,8 +250,8 @@ class NeuralModuleRegressor(NeuralModules, GraphRegressor):
     are ``zV + c``. Edges of W below a threshold are left out, and the graph is in
     modules that don't know of each other and are solved at the same time [1]_. Modules
     merge while the graph is trained, and features enter those that have a use for them.
-    Each solution is unique, and found [3]_. The squared error of the standardised
-    targets is minimised; several targets are fitted at once.
+    Each solution is unique, and found [3]_. The `loss` is minimised; several targets
+    are fitted at once.
 
     Read more in the :ref:`User Guide <modules>`.
 

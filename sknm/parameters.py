@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sknm.encoding.embeddings import EMBEDDINGS
@@ -70,6 +71,12 @@ early_stopping : bool, default=False
     Whether to stop when the validation score no longer improves, and to
     return to the weights that had the best one. Rows count in the score by their
     weights.
+
+scoring : str or callable, default=None
+    What the validation score is. None: what `score` returns; "loss": the negative loss,
+    which suits whatever is minimised; a name that is known to
+    :func:`sklearn.metrics.get_scorer_names`; or a callable with the signature
+    ``scorer(estimator, X, y)``, and ``sample_weight`` where rows are weighted.
 
 validation_fraction : float, default=0.1
     Share of the training rows that is set aside as validation data when
@@ -160,8 +167,12 @@ best_loss_ : float
     Smallest loss of an epoch.
 
 validation_scores_ : list of float or None
-    Accuracy or R² on the validation data, weighted as they are, after each epoch; None
-    without such data.
+    Score on the validation data, weighted as they are, after each epoch: accuracy or
+    R², unless `scoring` says otherwise; None without such data.
+
+validation_loss_curve_ : list of float or None
+    Loss on the validation data after each epoch, without what dropout and prices add;
+    None without such data.
 
 device_ : str
     Where the model was fitted.
@@ -218,6 +229,7 @@ class SharedParameters:
     max_iter: int | None = None
     dropout: float = 0.1
     early_stopping: bool = False
+    scoring: Any = None
     validation_fraction: float = 0.1
     n_iter_no_change: int = 10
     tol: float = 1e-4
@@ -245,6 +257,7 @@ class SharedParameters:
         "max_iter": [Number(Integral, 1, None, closed="left"), None],
         "dropout": [Number(Real, 0, 1, closed="left")],
         "early_stopping": ["boolean"],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
         "validation_fraction": [Number(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Number(Integral, 1, None, closed="left")],
         "tol": [Number(Real, 0, None, closed="left")],

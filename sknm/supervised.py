@@ -8,15 +8,23 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 
 from sknm.base import GraphEstimator
-from sknm.labels import check_classes
 from sknm.parameters import Number
 from sknm.prediction import are_finite, warn_of_infinite
-from sknm.targets import ClassTarget, NumericTarget, Target
+from sknm.targets import (
+    MEAN_LOSSES,
+    NUMERIC_LOSSES,
+    ClassTarget,
+    LabelTarget,
+    MeanTarget,
+    NumericTarget,
+    Target,
+)
+from sknm.targets.labels import check_classes
 
 CLASSIFIER_PARAMETERS = """
 label_smoothing : float, default=0.1
@@ -25,12 +33,27 @@ label_smoothing : float, default=0.1
 
 class_weight : dict or "balanced", default=None
     Weights of the classes, ``{label: weight}``, 1 for those not named. "balanced"
-    weights them inversely to how often they occur in the rows of the call.
+    weights them inversely to how often they occur in the rows of the call. Rows of an
+    indicator matrix have several labels, and can't be weighted by them.
 """
 
 CLASSES = """
 classes_ : ndarray of shape (n_classes,)
-    Class labels.
+    Class labels; of an indicator matrix, the numbers of its columns.
+"""
+
+REGRESSOR_PARAMETERS = """
+loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson", "gamma"}, \
+default="squared_error"
+    What is minimised, and so what is predicted: the mean of the targets; their median
+    ("absolute_error"), of which outliers change little; something between both
+    ("huber": squared up to 1.35 robust standard deviations of the targets, which are
+    the range of their quartiles divided by 1.349, and linear beyond); a quantile; or
+    the mean of counts or amounts, whose logarithm the network gives: "poisson" for
+    targets of at least 0, "gamma" for positive ones.
+
+quantile : float, default=0.5
+    The quantile that ``loss="quantile"`` predicts.
 """
 
 
@@ -52,6 +75,12 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
         "attributes": CLASSES,
     }
 
+    def __sklearn_tags__(self) -> Tags:
+        """Tell scikit-learn that rows may have several labels."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> Any:
@@ -61,10 +90,11 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Training data.
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_classes)
+            Class labels, or an indicator matrix of them.
         classes : array-like of shape (n_classes,), default=None
-            All labels that will ever be seen; needed in the first call.
+            All labels that will ever be seen; needed in the first call. Of an indicator
+            matrix, the numbers of its columns.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
@@ -106,8 +136,9 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            The most probable class of each row.
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            The most probable class of each row, or an indicator matrix of the labels
+            that are more probable than not; this is sparse if that of `fit` was.
         """
         outputs = self._compute("outputs", X)[0]
         return self._target_.decode(outputs)
@@ -123,9 +154,11 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``.
+            Probabilities, in the order of ``classes_``. Where rows may have several
+            labels, each is that of having the label.
         """
-        return softmax(self._compute("outputs", X)[0], axis=1)
+        outputs = self._compute("outputs", X)[0]
+        return self._labels.probabilities(outputs)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithms of class probabilities.
@@ -140,15 +173,34 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
         ndarray of shape (n_samples, n_classes)
             Logarithms of the probabilities, in the order of ``classes_``.
         """
-        return log_softmax(self._compute("outputs", X)[0], axis=1)
+        outputs = self._compute("outputs", X)[0]
+        return self._labels.log_probabilities(outputs)
+
+    @property
+    def _labels(self) -> LabelTarget:
+        """What the labels are taken for; known as soon as there are outputs."""
+        assert isinstance(self._target_, LabelTarget), "it makes no other"
+        return self._target_
 
     def _make_target(self) -> Target:
         told = getattr(self, "classes_", None)  # by partial_fit
         return ClassTarget(self.label_smoothing, self.class_weight, told)
 
 
+@dataclass(repr=False, eq=False)
 class GraphRegressor(RegressorMixin, GraphEstimator):
     """What all regressors have in common."""
+
+    _: KW_ONLY
+    loss: str = "squared_error"
+    quantile: float = 0.5
+
+    _constraints: ClassVar[dict[str, list[Any]]] = {
+        "loss": [StrOptions({*NUMERIC_LOSSES, *MEAN_LOSSES})],
+        "quantile": [Number(Real, 0, 1, closed="neither")],
+    }
+
+    _doc_parts: ClassVar[dict[str, str]] = {"parameters": REGRESSOR_PARAMETERS}
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Go on training with one pass over some data.
@@ -195,4 +247,6 @@ class GraphRegressor(RegressorMixin, GraphEstimator):
         return targets
 
     def _make_target(self) -> Target:
-        return NumericTarget()
+        if self.loss in MEAN_LOSSES:
+            return MeanTarget(self.loss)
+        return NumericTarget(self.loss, self.quantile)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array, check_X_y, validate_data
@@ -109,6 +110,29 @@ def take_pair(estimator: GraphEstimator, X: Any, y: Any, **checks: Any) -> Any:
         encoding = estimator.encoding_ = Encoding.learn(columns, chosen, options)
     rows = encoding.code(columns, len(X))
     return check_X_y(rows, y, estimator=estimator, **checks)
+
+
+def some_rows(X: Any, numbers: np.ndarray) -> Any:
+    """Take some rows of a table, which stays of the kind that it is.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        What the user gave.
+    numbers : ndarray of int of shape (n_rows,)
+        Which rows.
+
+    Returns
+    -------
+    {ndarray, sparse matrix, data frame} of shape (n_rows, n_features)
+        These rows; an array of what was a list.
+    """
+    if is_frame(X):
+        return nw.from_native(X, eager_only=True)[numbers, :].to_native()
+    if sparse.issparse(X):
+        return X.tocsr()[numbers]
+    rows = _plain(X)
+    return (rows if isinstance(rows, np.ndarray) else np.asarray(rows))[numbers]
 
 
 def _finite(X: Any, encoding: Encoding | None) -> dict[str, Any]:

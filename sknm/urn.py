@@ -354,9 +354,9 @@ class URNRegressor(URN, GraphRegressor):
 
     All neurons - features, outputs, and those between - are joined to all, by one
     matrix that is applied `n_steps` times. Prices of neurons, of weights and of
-    activity make many of them die; what is left is a network with layers, or
-    another structure, that nobody has imposed [1]_. The squared error of the
-    standardised targets is minimised; several targets are fitted at once.
+    activity make many of them die; what is left is a network with layers, or another
+    structure, that nobody has imposed [1]_. The `loss` is minimised; several targets
+    are fitted at once.
 
     Read more in the :ref:`User Guide <urn>`.
 

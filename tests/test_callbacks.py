@@ -336,6 +336,20 @@ def test_scores_are_those_of_the_epochs_and_of_the_end(overlapping, every_estima
 
 
 @WITH_SCIKIT_CALLBACKS
+def test_fitted_estimators_on_the_way_know_their_curves(overlapping):
+    X, y = overlapping
+    watcher = Watcher()
+    model = make(scoring="roc_auc", warm_start=True).set_callbacks(watcher)
+    model.fit(X, y, X_val=X, y_val=y).fit(X, y, X_val=X, y_val=y)
+    seen = [fitted for task, fitted in watcher.seen if task == "epoch"]
+    for n, fitted in enumerate(seen, 1):
+        assert fitted.n_iter_ == n
+        assert fitted.loss_curve_ == model.loss_curve_[:n]
+        assert fitted.validation_scores_ == model.validation_scores_[:n]
+        assert fitted.validation_loss_curve_ == model.validation_loss_curve_[:n]
+
+
+@WITH_SCIKIT_CALLBACKS
 def test_scores_can_be_monitored_in_a_grid_search(overlapping):
     monitor = ScoringMonitor(scoring="accuracy")
     model = make(NeuralModuleClassifier).set_callbacks(monitor)

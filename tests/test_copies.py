@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 import sknm
 from sknm.graph.activations import ACTIVATIONS
@@ -147,3 +148,31 @@ def test_copy_of_a_urn_has_seen_who_was_silent(overlapping, answers, way):
         model.partial_fit(X, y), twin.partial_fit(X, y)
     assert model.net_.module_.graph.n_nodes < n_before
     np.testing.assert_array_equal(answers(twin, X), answers(model, X))
+
+
+@BY_EACH_WAY
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", "quantile", "gamma"])
+def test_copies_with_other_losses_go_on_alike(overlapping, way, loss):
+    X, _ = overlapping
+    y = np.exp(X[:, 0])
+    model = sknm.FeedForwardRegressor(10, loss=loss, max_iter=3, random_state=0)
+    model.fit(X, y)
+    twin = WAYS[way](model)
+    np.testing.assert_array_equal(twin.predict(X), model.predict(X))
+    for each in (model, twin):
+        each.partial_fit(X, y)
+    np.testing.assert_array_equal(twin.predict(X), model.predict(X))
+
+
+@BY_EACH_WAY
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_copies_with_several_labels_go_on_alike(overlapping, way, is_sparse):
+    X, _ = overlapping
+    Y = (X[:, :3] > 0).astype(int)
+    Y = sparse.csr_array(Y) if is_sparse else Y
+    model = sknm.FeedForwardClassifier(10, max_iter=3, random_state=0).fit(X, Y)
+    twin = WAYS[way](model)
+    assert sparse.issparse(twin.predict(X)) == is_sparse
+    for each in (model, twin):
+        each.partial_fit(X, Y)
+    np.testing.assert_array_equal(twin.predict_proba(X), model.predict_proba(X))

@@ -36,6 +36,8 @@ OTHERWISE = {
     "alpha": 10.0,
     "dropout": 0.9,
     "label_smoothing": 0.9,
+    "loss": "huber",
+    "quantile": 0.9,
     "tau": 0.3,
     "lambda_NM": 500.0,
     "learning_rate_init": 0.1,
@@ -60,6 +62,7 @@ OTHERWISE = {
 }
 # With early stopping or useless features, or where solves stop for other reasons.
 TOO_FINE = {"n_iter_no_change", "validation_fraction", "tol", "solver", "feature_fdr"}
+TOO_FINE |= {"scoring"}
 
 
 def make(estimator, **parameters):
@@ -73,6 +76,8 @@ def make(estimator, **parameters):
 def make_lively(estimator):
     """An estimator of which each parameter has something to do."""
     model = make(estimator)
+    if "loss" in model.get_params():
+        model.set_params(loss="quantile")
     if isinstance(model, sknm.neural_module.NeuralModules):
         # Modules whose edges have prices, and that come to their bound at once.
         model.set_params(init="dense", penalty="nm", lambda_NM=0.1, dropout=0.0)

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sknm import FeedForwardClassifier
 from sknm.checks import of_usual_size
-from sknm.labels import class_weights, distinct, encode_labels
+from sknm.targets.labels import class_weights, distinct, encode_labels
 
 
 def make(estimator=FeedForwardClassifier, **parameters):

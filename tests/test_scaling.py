@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
 from sknm import FeedForwardRegressor
-from sknm.scaling import TargetScaling, as_numbers
+from sknm.targets.scaling import TargetScaling, as_numbers, mean_of
 
 targets = arrays(
     np.float64,
@@ -96,6 +96,71 @@ def test_weights_are_repetitions_and_zero_is_none(y, weight):
     np.testing.assert_allclose(
         weighted.mean, repeated.mean, rtol=1e-9, atol=1e-9 * size
     )
+
+
+# Where outliers are not to count.
+
+
+def test_robust_scale_of_normal_targets_is_their_deviation():
+    y = 300 * np.random.default_rng(0).normal(size=(10_000, 1)) + 500
+    plain, robust = TargetScaling.of(y, None), TargetScaling.robust(y, None)
+    np.testing.assert_allclose(robust.scale, plain.scale, rtol=0.03)
+    np.testing.assert_allclose(robust.mean, plain.mean, rtol=0.03)
+    y[::10] = 1e12
+    spoilt = TargetScaling.robust(y, None)
+    np.testing.assert_allclose(spoilt.scale, robust.scale, rtol=0.3)
+
+
+@given(targets, st.floats(0.01, 0.99))
+@settings(deadline=None)
+def test_robustly_scaled_targets_come_back(y, share):
+    scaling = TargetScaling.robust(y, None, share)
+    assert np.isfinite(scaling.mean).all()
+    assert (scaling.scale > 0).all()
+    codes = scaling.encode(y)
+    size, is_far = np.abs(y).max(axis=0), np.abs(codes) >= 1e30
+    assert (codes[is_far] == np.copysign(1e30, y - scaling.mean)[is_far]).all()
+    with np.errstate(over="ignore"):
+        error = np.abs(scaling.decode(codes) - y)
+    assert ((error <= 1e-9 * size) | is_far).all()
+
+
+@given(targets, st.integers(0, 3), st.floats(0.01, 0.99))
+@settings(deadline=None)
+def test_weights_are_repetitions_for_quantiles_too(y, weight, share):
+    weights = np.array([weight, *[1] * (len(y) - 1)], float)
+    if not weights.any():
+        return
+    weighted = TargetScaling.robust(y, weights, share)
+    repeated = TargetScaling.robust(y.repeat(weights.astype(int), axis=0), None, share)
+    np.testing.assert_allclose(weighted.scale, repeated.scale, rtol=1e-9)
+    np.testing.assert_array_equal(weighted.mean, repeated.mean)
+
+
+def test_where_quartiles_are_equal_the_others_tell_the_scale():
+    y = np.where(np.arange(100) < 80, 7.0, 7.0 + np.arange(100))
+    scaling = TargetScaling.robust(y, None)
+    assert scaling.mean == 7
+    assert scaling.scale == pytest.approx(2 * 89.5 / 1.349)
+    assert TargetScaling.robust(np.full(5, 0.1), None).scale == 1
+
+
+def test_quantiles_are_the_centre():
+    scaling = TargetScaling.robust(np.arange(101.0), None, 0.9)
+    assert scaling.mean == 90
+
+
+@given(targets)
+@settings(deadline=None)
+def test_means_of_numbers_of_any_size(y):
+    y = np.abs(y)
+    size = y.max()
+    expected = (y / max(size, 1e-300)).mean(axis=0)
+    np.testing.assert_allclose(mean_of(y, None) / max(size, 1e-300), expected)
+    assert (mean_of(y, np.zeros(len(y))) == 1).all()
+
+
+# What weighs little.
 
 
 def test_rows_of_next_to_no_weight_do_not_overflow(data, every_regressor):

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "encoding": {"encoding", "compute", "_warnings"},
     "training": {"training", "encoding", "plasticity", "graph", "compute"},
     "inspection": {"inspection", "graph"},
+    "targets": {"targets", "training", "encoding", "checks"},
 }
 
 

@@ -130,8 +130,7 @@ class DAGRegressor(DAG, GraphRegressor):
     Every node receives the features and the values of earlier nodes, and the
     predictions are read from all of them. An L1 penalty makes edges vanish that are not
     worth it, uniformly or adapted to the number of edges that lead to a node [1]_. The
-    squared error of the standardised targets is minimised; several targets are fitted
-    at once.
+    `loss` is minimised; several targets are fitted at once.
 
     Read more in the :ref:`User Guide <baselines>`.
 

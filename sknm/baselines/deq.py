@@ -89,8 +89,8 @@ class DEQRegressor(DEQ, GraphRegressor):
     :class:`NeuralModuleRegressor`, but no edge is ever left out: there are no modules,
     and each solve is one of all nodes [1]_. By default, the solution is guaranteed to
     be unique and is found by the same fast splitting [2]_; ``stability=None`` with
-    ``solver="anderson"`` is the unguarded original. The squared error of the
-    standardised targets is minimised; several targets are fitted at once.
+    ``solver="anderson"`` is the unguarded original. The `loss` is minimised; several
+    targets are fitted at once.
 
     Read more in the :ref:`User Guide <baselines>`.
 

@@ -169,10 +169,10 @@ class FeedForwardClassifier(FeedForward, GraphClassifier):
 class FeedForwardRegressor(FeedForward, GraphRegressor):
     """Regressor with layers: a multilayer perceptron in the loop of all estimators.
 
-    It is solved and trained by the same code, with the same recipe and options, as
-    the graphs that learn their topology, so that comparisons show what the topology
-    does: the edges form a block sub-diagonal matrix that stays as it is. The squared
-    error of the standardised targets is minimised; several targets are fitted at once.
+    It is solved and trained by the same code, with the same recipe and options, as the
+    graphs that learn their topology, so that comparisons show what the topology does:
+    the edges form a block sub-diagonal matrix that stays as it is. The `loss` is
+    minimised; several targets are fitted at once.
 
     Read more in the :ref:`User Guide <baselines>`.
 

@@ -227,8 +227,8 @@ class OptNetRegressor(OptNet, GraphRegressor):
 
     The values ``z`` of all nodes minimise ``½ zQzᵀ - σ(xU + b)zᵀ`` subject to
     ``zK <= h``; the predictions are ``zV + c``. All of Q, K and h are learned, through
-    the KKT conditions of the minimum [1]_. The squared error of the standardised
-    targets is minimised; several targets are fitted at once.
+    the KKT conditions of the minimum [1]_. The `loss` is minimised; several targets are
+    fitted at once.
 
     Read more in the :ref:`User Guide <baselines>`.
 

@@ -48,7 +48,7 @@ class Robust(Stored):
         centres, rates, shifts, gains = np.zeros((4, d))
         for k in range(d):
             x, weights, _ = sample.column(k)
-            centres[k], half = _place(x, weights)
+            centres[k], half = place(x, weights)
             with np.errstate(divide="ignore", over="ignore"):
                 rates[k] = min(0.5 / half, most)
                 u = _clip(torch.from_numpy((x - centres[k]) * rates[k])).numpy()
@@ -80,7 +80,7 @@ class Unscaled(Stored):
     def fit(self, sample: Sample, dtype: torch.dtype) -> None:
         """Learn what stands for gaps in the columns of a sample."""
         columns = map(sample.column, range(sample.X.shape[1]))
-        medians = [_place(x, weights)[0] for x, weights, _ in columns]
+        medians = [place(x, weights)[0] for x, weights, _ in columns]
         self.keep("medians", np.array(medians), dtype)
 
     def forward(self, X: Tensor) -> Tensor:
@@ -98,8 +98,24 @@ def _clip(t: Tensor) -> Tensor:
     return t.mul_(fourth.add_(1).sqrt_().rsqrt_())
 
 
-def _place(x: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
-    """Median and half of the range of the values of a column."""
+def place(x: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
+    """Median and half of the range of numbers: that between the quartiles.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n_values,)
+        Numbers.
+    weights : ndarray of shape (n_values,) or None
+        Their weights.
+
+    Returns
+    -------
+    median : float
+        0 of no numbers.
+    half : float
+        Half of the range; where the quartiles are equal, the median distance from the
+        median of those numbers that differ from it. Infinite if none does.
+    """
     if not len(x):
         return 0.0, np.inf
     low, median, high = quantiles(x, np.array([0.25, 0.5, 0.75]), weights)

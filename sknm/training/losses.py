@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class CrossEntropy(nn.Module):
@@ -63,5 +64,109 @@ class SquaredError(nn.Module):
 
     def forward(self, outputs: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
         """Mean loss of outputs and targets, both (n_samples, n_outputs)."""
-        losses = ((outputs - y) ** 2).mean(1) / 2
-        return losses.mean() if weights is None else (losses * weights).mean()
+        return _mean((outputs - y) ** 2, weights) / 2
+
+
+class BinaryCrossEntropy(nn.Module):
+    """Cross-entropy of each of several labels, averaged over labels and samples.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of the probability of a label that is spread over having it or not.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is made of."""
+        return BinaryCrossEntropy, (self.label_smoothing,)
+
+    def forward(self, logits: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """Mean loss of logits and indicators, both (n_samples, n_labels)."""
+        q = y * (1 - self.label_smoothing) + self.label_smoothing / 2
+        losses = F.binary_cross_entropy_with_logits(logits, q, reduction="none")
+        return _mean(losses, weights)
+
+
+class QuantileError(nn.Module):
+    """Error whose minimum is a quantile; at one half, half the absolute error.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        Share of the targets that are to be below the outputs.
+    """
+
+    def __init__(self, quantile: float = 0.5) -> None:
+        super().__init__()
+        self.quantile = quantile
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is made of."""
+        return QuantileError, (self.quantile,)
+
+    def forward(self, outputs: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """Mean loss of outputs and targets, both (n_samples, n_outputs)."""
+        above = y - outputs
+        q = self.quantile
+        return _mean(torch.maximum(q * above, (q - 1) * above), weights)
+
+
+class HuberError(nn.Module):
+    """Half the squared error up to a deviation, and linear beyond.
+
+    Parameters
+    ----------
+    delta : float
+        The deviation.
+    """
+
+    def __init__(self, delta: float) -> None:
+        super().__init__()
+        self.delta = delta
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is made of."""
+        return HuberError, (self.delta,)
+
+    def forward(self, outputs: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """Mean loss of outputs and targets, both (n_samples, n_outputs)."""
+        losses = F.huber_loss(outputs, y, reduction="none", delta=self.delta)
+        return _mean(losses, weights)
+
+
+class PoissonDeviance(nn.Module):
+    """Half the deviance of counts from means whose logarithms are the outputs."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle that it is one."""
+        return PoissonDeviance, ()
+
+    def forward(self, outputs: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """Mean loss of outputs and targets, both (n_samples, n_outputs)."""
+        losses = outputs.exp() - y * outputs + (torch.xlogy(y, y) - y)
+        return _mean(losses, weights)
+
+
+class GammaDeviance(nn.Module):
+    """The same for amounts whose deviation grows in proportion to their means."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle that it is one."""
+        return GammaDeviance, ()
+
+    def forward(self, outputs: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """Mean loss of outputs and targets, both (n_samples, n_outputs)."""
+        # What is next to nothing in units of the mean may be 0 in single precision.
+        logarithms = y.clamp_min(torch.finfo(y.dtype).tiny).log()
+        losses = y * (-outputs).exp() + outputs - (logarithms + 1)
+        return _mean(losses, weights)
+
+
+def _mean(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """Average losses (n_samples, n_outputs) over outputs and weighted samples."""
+    of_rows = losses.mean(1)
+    return of_rows.mean() if weights is None else (of_rows * weights).mean()

@@ -1,0 +1,267 @@
+"""What a kind of target is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+
+class Target(ABC):
+    """What an estimator has to know of its targets, as of a likelihood.
+
+    A new one is made for each fit, with the parameters as they are then. What it learns
+    are attributes whose names end in an underscore; it has to be plain data.
+    """
+
+    kind: ClassVar[str] = "other targets"
+    """What the targets are learned as, to tell it from other kinds."""
+
+    multi_output: ClassVar[bool] = False
+    """Whether there may be several targets."""
+
+    positive_only: ClassVar[bool] = False
+    """Whether targets can't be negative."""
+
+    least_validation: ClassVar[int] = 1
+    """Fewest rows that can be scored."""
+
+    def suited_to(self, y: Any) -> Target:
+        """Choose the kind of target, where targets can be of several kinds.
+
+        Parameters
+        ----------
+        y : object
+            What the user gave.
+
+        Returns
+        -------
+        Target
+            This one, or one of another kind with its parameters.
+        """
+        return self
+
+    def prepare(self, y: Any) -> Any:
+        """Refuse or convert what scikit-learn has no clear word for.
+
+        Parameters
+        ----------
+        y : object
+            What the user gave.
+
+        Returns
+        -------
+        object
+            What scikit-learn is to check.
+        """
+        return y
+
+    def check(self, y: np.ndarray) -> np.ndarray:
+        """Check what scikit-learn has let through.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+
+        Returns
+        -------
+        ndarray of the same shape
+            Targets that can be learned and encoded.
+        """
+        return y
+
+    @abstractmethod
+    def learn(self, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Learn from the targets of a first fit what encoding them needs.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Checked targets.
+        weights : ndarray of shape (n_samples,) or None
+            Weights of the rows.
+        """
+
+    def go_on_from(self, former: Target) -> None:
+        """Take over what was learned, but not the parameters.
+
+        Parameters
+        ----------
+        former : Target
+            That of the fit before.
+
+        Raises
+        ------
+        ValueError
+            If it is of another kind.
+        """
+        if type(former) is not type(self):
+            raise ValueError(
+                f"The targets are to be learned as {self.kind}, but the network that "
+                f"is to go on has learned {former.kind}; set warm_start=False and call "
+                "fit to start anew."
+            )
+        learned = {k: v for k, v in vars(former).items() if k.endswith("_")}
+        vars(self).update(learned)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what users see of what was learned.
+
+        Returns
+        -------
+        dict
+            Fitted attributes of the estimator.
+        """
+        return {}
+
+    @property
+    @abstractmethod
+    def n_outputs(self) -> int:
+        """Number of outputs of the network."""
+
+    @abstractmethod
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """Make of targets what the loss takes.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Checked targets.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Encoded targets.
+        """
+
+    def weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """Weigh rows by their targets, too.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Encoded targets.
+        weights : ndarray of shape (n_samples,) or None
+            Weights of the rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or None
+            Weights of the rows.
+        """
+        return weights
+
+    def strata(self, y: np.ndarray) -> np.ndarray | None:
+        """Tell of what both parts of a split are to get their share.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Encoded targets.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or None
+            Labels; None for a split at random.
+        """
+        return None
+
+    @abstractmethod
+    def make_loss(self) -> nn.Module:
+        """Make the loss of outputs, encoded targets and weights.
+
+        Returns
+        -------
+        nn.Module
+            A mean over the rows, whose weights are None or 1 on average.
+        """
+
+    @abstractmethod
+    def score(
+        self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
+    ) -> float:
+        """Score raw outputs; larger is better.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Encoded targets.
+        outputs : ndarray of shape (n_samples, n_outputs)
+            Outputs of the network.
+        weights : ndarray of shape (n_samples,) or None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            The score.
+        """
+
+    @abstractmethod
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Make predictions of raw outputs.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_outputs)
+            Outputs of the network.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predictions, in the shape of the targets.
+        """
+
+    def show(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Bring an attribute that the network shows into the terms of the targets.
+
+        Parameters
+        ----------
+        name : str
+            "output_weights", "output_biases", or another one.
+        values : ndarray
+            The network's.
+
+        Returns
+        -------
+        ndarray
+            Of the same shape.
+        """
+        return values
+
+
+class LabelTarget(Target):
+    """Targets that are labels, of which the outputs give probabilities."""
+
+    @abstractmethod
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Make probabilities of raw outputs.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_outputs)
+            Outputs of the network.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities of the labels, in the precision of the outputs.
+        """
+
+    @abstractmethod
+    def log_probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Make logarithms of probabilities of raw outputs.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_outputs)
+            Outputs of the network.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            More exact than the logarithms of rounded probabilities.
+        """
