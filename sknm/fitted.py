@@ -93,6 +93,17 @@ def feature_modules() -> Any:
     return Fitted(read)
 
 
+def temperature() -> Any:
+    """Make the attribute that shows by how much outputs are trusted.
+
+    Returns
+    -------
+    Fitted
+        The attribute.
+    """
+    return Fitted(lambda estimator, net: estimator._target_.temperature_)
+
+
 def device() -> Any:
     """Make the attribute that shows where the network is.
 

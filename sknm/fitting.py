@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from sknm._scikit_callbacks import EpochTasks
+from sknm.calibration import calibrate, withhold
 from sknm.checks import (
     Samples,
     as_rows,
@@ -29,14 +30,27 @@ from sknm.tables import some_rows, take_pair
 from sknm.training.backup import Backup
 from sknm.training.callbacks import Monitor
 from sknm.training.engine import Ending, train
+from sknm.training.holdout import Holdout
 from sknm.training.net import KEPT_HISTORY, TrainingNet
 from sknm.training.network import at_work
 from sknm.training.optimizers import OPTIMIZERS
-from sknm.training.recipe import Course, Options, choose_batch_size, choose_max_iter
+from sknm.training.recipe import (
+    Course,
+    Options,
+    choose_batch_size,
+    choose_decay,
+    choose_max_iter,
+)
 from sknm.validation import Validation
 
 if TYPE_CHECKING:
     from sknm.base import GraphEstimator
+
+ALPHA = 0.01
+"""Weight decay of trainings that no course is known of."""
+
+FULL_BATCH_EPOCHS = 300
+"""Epochs of optimisers that take all rows at each step."""
 
 LEAST_CHUNK = 512
 """Fewest rows of a first chunk in which it is looked for features that are of use."""
@@ -200,7 +214,7 @@ class Fitting:
         batch_size = self.batch_size(len(samples))
         options = Options(
             estimator.optimizer,
-            estimator.alpha,
+            self.weight_decay(len(samples), is_part),
             batch_size,
             choose_device(estimator.device),
         )
@@ -237,6 +251,28 @@ class Fitting:
             return choose_batch_size(n_samples)
         return min(int(self.estimator.batch_size), n_samples)
 
+    def weight_decay(self, n_samples: int, is_part: bool) -> float:
+        """Choose how fast weights shrink.
+
+        Parameters
+        ----------
+        n_samples : int
+            Rows to train on.
+        is_part : bool
+            Whether others will follow, so that nobody knows how long.
+
+        Returns
+        -------
+        float
+            ``alpha``, or what it is if it follows from the training.
+        """
+        alpha = self.estimator.alpha
+        if alpha != "auto":
+            return float(alpha)
+        if is_part or self.estimator.optimizer != "adamw":
+            return ALPHA
+        return choose_decay(n_samples, self.batch_size(n_samples))
+
     def whole_course(self, n_samples: int) -> Course:
         """Plan a whole training.
 
@@ -253,7 +289,9 @@ class Fitting:
         estimator = self.estimator
         n_epochs = estimator.max_iter
         if n_epochs is None:
-            n_epochs = choose_max_iter(n_samples, self.batch_size(n_samples))
+            n_epochs = FULL_BATCH_EPOCHS
+            if self.is_stochastic:
+                n_epochs = choose_max_iter(n_samples, self.batch_size(n_samples))
         return Course(n_epochs, estimator.learning_rate_init)
 
     def _build(self, samples: Samples, options: Options, least_rows: int) -> None:
@@ -266,6 +304,8 @@ class Fitting:
             network = estimator._make_network(samples, encoder, generator)
         loss = estimator._target_.make_loss()
         entries, rate = network.graph.entries, estimator.feature_fdr
+        if entries is not None and estimator.gates and self.is_stochastic:
+            entries.add_gates()
         is_left = estimator.encoding_.is_sparse or len(samples) < least_rows
         if entries is not None and rate is not None and not is_left:
             n_outputs = estimator._target_.n_outputs
@@ -332,16 +372,31 @@ class Fitting:
             for listener in listeners:
                 listener.curves = curves
             verbose = int(estimator.verbose)
-            ending = train(net, table, course, monitor, callbacks, verbose, listeners)
+            own = [*listeners, *self._holdouts(samples, validation, course)]
+            ending = train(net, table, course, monitor, callbacks, verbose, own)
             if ending == "lost":
                 state = "as it was before: no later state is finite"
                 raise divergence(estimator, state)
             estimator.__dict__.update(curves())
             net.finish(course.is_whole)
+            if validation is not None and course.is_whole:
+                calibrate(estimator, validation)
             self._read_out(samples)
         for listener in listeners:
             listener.end_fit()
         return ending
+
+    def _holdouts(
+        self, samples: Samples, validation: Samples | None, course: Course
+    ) -> list[Holdout]:
+        """Withhold rows of a first training, where each step takes some of them."""
+        is_first = course.is_whole and not self.goes_on and self.is_stochastic
+        has_one_round = self.estimator._has_one_round()
+        is_small = len(samples) <= self.batch_size(len(samples))
+        if validation is not None or is_small or not (is_first and has_one_round):
+            return []
+        holdout = withhold(self.estimator, samples, course.n_epochs)
+        return [] if holdout is None else [holdout]
 
     def _validation(self, samples: Samples | None) -> Validation | None:
         if samples is None:

@@ -53,15 +53,20 @@ learning_rate_init : float, default=0.02
     Peak of the learning rate, which rises from a 25th of it and falls to almost
     nothing in the course of ``fit``. ``partial_fit`` keeps it constant.
 
-alpha : float, default=0.01
-    Weight decay.
+alpha : float or "auto", default="auto"
+    Weight decay: the share of a weight that a step takes away, over the learning rate.
+    "auto": the more, the fewer rows there are, so that in the course of ``fit``, with
+    the defaults, weights without a gradient become ``exp(-1000 / n_samples)`` of what
+    they are at first, but not less than ``exp(-3)``, and ``exp(-1)`` if a batch holds
+    all rows. It is 0.01 in ``partial_fit`` and with other optimisers.
 
 batch_size : int or "auto", default="auto"
     Rows per training step; "auto" takes 128, or 256 from 2000 rows on.
 
 max_iter : int, default=None
-    Number of epochs. None takes 32, 28 below 8000 rows, and as many as make 300
-    steps for small data.
+    Number of epochs. None takes 32, 28 below 8000 rows, as many as make 300 steps below
+    2000, or a step for two rows below 600, and 100 steps at least; 100 if a batch holds
+    all rows, and 300 with "lbfgs".
 
 dropout : float, default=0.1
     Share of nodes whose output is left out of a training step, drawn anew for
@@ -128,6 +133,12 @@ default="piecewise"
     A function of each number that is learned, and enters the graph beside the number
     itself: piecewise linear between quantiles, or between the splits of a tree on the
     targets, which suits thresholds; or a sum of waves. More than 256 numbers have none.
+
+gates : bool, default=True
+    Whether each input has a gate while it is trained: a factor of all its weights, 1 at
+    first, that is learned at the whole learning rate, so that features soon matter more
+    or less than others (the scaling layer of RealMLP, Holzmüller et al. 2024). What is
+    fitted has none: ``input_weights_`` are multiplied by them.
 
 categorical_features : "from_dtype", array-like of shape (n_features,) or \
 (n_categories,), or None, default="from_dtype"
@@ -224,7 +235,7 @@ class SharedParameters:
     activation: str = "relu"
     optimizer: str = "adamw"
     learning_rate_init: float = 0.02
-    alpha: float = 0.01
+    alpha: float | str = "auto"
     batch_size: int | str = "auto"
     max_iter: int | None = None
     dropout: float = 0.1
@@ -241,6 +252,7 @@ class SharedParameters:
     callbacks: Any = None
     scale: str | None = "robust"
     numerical_embedding: str | None = "piecewise"
+    gates: bool = True
     categorical_features: Any = "from_dtype"
     feature_fdr: float | None = 0.05
 
@@ -249,7 +261,7 @@ class SharedParameters:
         "activation": [StrOptions(set(ACTIVATIONS))],
         "optimizer": [StrOptions(set(OPTIMIZERS))],
         "learning_rate_init": [Number(Real, 0, None, closed="neither")],
-        "alpha": [Number(Real, 0, None, closed="left")],
+        "alpha": [Number(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [
             StrOptions({"auto"}),
             Number(Integral, 1, None, closed="left"),
@@ -273,6 +285,7 @@ class SharedParameters:
         "callbacks": [list, tuple, None],
         "scale": [StrOptions({"robust"}), None],
         "numerical_embedding": [StrOptions(set(EMBEDDINGS)), None],
+        "gates": ["boolean"],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "feature_fdr": [Number(Real, 0, 1, closed="neither"), None],
     }

@@ -13,6 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 
 from sknm.base import GraphEstimator
+from sknm.fitted import temperature
 from sknm.parameters import Number
 from sknm.prediction import are_finite, warn_of_infinite
 from sknm.targets import (
@@ -31,6 +32,14 @@ label_smoothing : float, default=0.1
     Share of a target's probability that is spread over all classes. It makes
     errors fewer, and the probabilities less extreme.
 
+calibration_fraction : float or None, default=0.1
+    Share of the training rows (at most 2000 of them) that join a ``fit`` for the last
+    15 % of its steps only. Before that, they tell the temperature of the probabilities.
+    Of validation data the temperature is found by these. None leaves the probabilities
+    as they are trained, with the smoothing of labels; so do trainings whose batches
+    hold all rows, of less than 5 epochs or several rounds, and with "lbfgs". Those that
+    go on keep the temperature.
+
 class_weight : dict or "balanced", default=None
     Weights of the classes, ``{label: weight}``, 1 for those not named. "balanced"
     weights them inversely to how often they occur in the rows of the call. Rows of an
@@ -38,6 +47,10 @@ class_weight : dict or "balanced", default=None
 """
 
 CLASSES = """
+temperature_ : float
+    By which the outputs are divided before they become probabilities; 1 if it was not
+    found.
+
 classes_ : ndarray of shape (n_classes,)
     Class labels; of an indicator matrix, the numbers of its columns.
 """
@@ -63,10 +76,12 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
 
     _: KW_ONLY
     label_smoothing: float = 0.1
+    calibration_fraction: float | None = 0.1
     class_weight: Mapping[Any, float] | str | None = None
 
     _constraints: ClassVar[dict[str, list[Any]]] = {
         "label_smoothing": [Number(Real, 0, 1, closed="left")],
+        "calibration_fraction": [Number(Real, 0, 1, closed="neither"), None],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
@@ -74,6 +89,8 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
         "parameters": CLASSIFIER_PARAMETERS,
         "attributes": CLASSES,
     }
+
+    temperature_ = temperature()
 
     def __sklearn_tags__(self) -> Tags:
         """Tell scikit-learn that rows may have several labels."""

@@ -105,9 +105,8 @@ class ClassTarget(LabelTarget):
         """Have both parts of a split get their share of each class."""
         return self._classes[y]
 
-    def make_loss(self) -> nn.Module:
-        """Make the cross-entropy."""
-        return CrossEntropy(self.label_smoothing)
+    def _make_loss(self, smoothing: float) -> nn.Module:
+        return CrossEntropy(smoothing)
 
     def score(
         self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
@@ -117,11 +116,11 @@ class ClassTarget(LabelTarget):
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Compute the softmax."""
-        return softmax(outputs, axis=1)
+        return softmax(outputs / self.temperature_, axis=1)
 
     def log_probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Compute its logarithm."""
-        return log_softmax(outputs, axis=1)
+        return log_softmax(outputs / self.temperature_, axis=1)
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Find the label of the largest logit."""

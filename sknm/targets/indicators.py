@@ -97,9 +97,8 @@ class IndicatorTarget(LabelTarget):
             )
         return (y.toarray() if sparse.issparse(y) else y).astype(np.float64)
 
-    def make_loss(self) -> nn.Module:
-        """Make the cross-entropy of each label."""
-        return BinaryCrossEntropy(self.label_smoothing)
+    def _make_loss(self, smoothing: float) -> nn.Module:
+        return BinaryCrossEntropy(smoothing)
 
     def score(
         self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
@@ -110,11 +109,11 @@ class IndicatorTarget(LabelTarget):
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Compute the probability of each label."""
-        return expit(outputs)
+        return expit(outputs / self.temperature_)
 
     def log_probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Compute its logarithm."""
-        return log_expit(outputs)
+        return log_expit(outputs / self.temperature_)
 
     def decode(self, outputs: np.ndarray) -> Any:
         """Find the labels that are more probable than not."""

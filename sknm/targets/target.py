@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
+from sknm.targets.temperature import best_temperature
+
 
 class Target(ABC):
     """What an estimator has to know of its targets, as of a likelihood.
@@ -234,7 +236,45 @@ class Target(ABC):
 
 
 class LabelTarget(Target):
-    """Targets that are labels, of which the outputs give probabilities."""
+    """Targets that are labels, of which the outputs give probabilities.
+
+    Attributes
+    ----------
+    temperature_ : float
+        By which outputs are divided before they become probabilities (Guo et al. 2017,
+        "On calibration of modern neural networks"); 1 until it is found.
+    """
+
+    label_smoothing: float
+    temperature_: float = 1.0
+
+    def make_loss(self) -> nn.Module:
+        """Make the loss with the smoothing of the labels that is asked for."""
+        return self._make_loss(self.label_smoothing)
+
+    @abstractmethod
+    def _make_loss(self, smoothing: float) -> nn.Module:
+        """Make the loss with some smoothing of the labels."""
+
+    def calibrate(
+        self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
+    ) -> None:
+        """Find the temperature by rows that the network has not been trained on.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Encoded targets.
+        outputs : ndarray of shape (n_samples, n_outputs)
+            Outputs of the network for the rows.
+        weights : ndarray of shape (n_samples,) or None
+            Weights of the rows.
+        """
+        if len(y) and np.isfinite(outputs).all():
+            # That all of n rows are right leaves a chance of 1 in n + 2 that the next
+            # is not (Platt 1999).
+            loss = self._make_loss(1 / (len(y) + 2))
+            self.temperature_ = best_temperature(loss, y, outputs, weights)
 
     @abstractmethod
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -75,14 +75,22 @@ class Batches:
         Most rows of a batch.
     generator : torch.Generator
         Source of the order.
+    withheld : callable, optional
+        Says at the begin of an epoch which rows it is to go without, None for none. The
+        number of batches stays, if there are as many rows.
     """
 
     def __init__(
-        self, table: Table, batch_size: int, generator: torch.Generator
+        self,
+        table: Table,
+        batch_size: int,
+        generator: torch.Generator,
+        withheld: Callable[[], Tensor | None] = lambda: None,
     ) -> None:
         self.table = table
         self.n_batches = math.ceil(len(table) / batch_size)
         self.generator = generator
+        self._withheld = withheld
 
     def __len__(self) -> int:
         return self.n_batches
@@ -92,5 +100,9 @@ class Batches:
             yield self.table.take(slice(None))
             return
         order = torch.randperm(len(self.table), generator=self.generator)
-        for rows in order.to(self.table.X.device).tensor_split(self.n_batches):
+        withheld = self._withheld()
+        if withheld is not None:
+            order = order[torch.isin(order, withheld, invert=True)]
+        n_batches = min(self.n_batches, len(order))
+        for rows in order.to(self.table.X.device).tensor_split(n_batches):
             yield self.table.take(rows)

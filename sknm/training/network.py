@@ -333,7 +333,7 @@ class LinearEnds(Network):
     @property
     def input_weights(self) -> Tensor:
         """``U``."""
-        return self.entries.weights
+        return self.entries.effective
 
     def groups(self) -> list[ParameterGroup]:
         """Return the parameters for an optimiser."""

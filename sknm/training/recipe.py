@@ -1,9 +1,22 @@
-"""The training recipe: batch size, epochs, and the learning rate over time."""
+"""The training recipe: batch size, epochs, decay, and the learning rate over time."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+SMALL_BATCH, LARGE_BATCH = 128, 256
+"""Rows per batch for data of fewer and of more than 2000 rows."""
+
+DECAY_ROWS, MOST_DECAY = 1000, 3.0
+"""Rows in whose training weights without a gradient shrink by e, and the largest power
+of e by which they do with fewer rows."""
+
+USUAL_RATE = 0.02 * 0.506
+"""Mean of the learning rate at the defaults."""
+
+FEWEST_STEPS, MOST_LEAST_STEPS = 100, 300
+"""Least steps of a training with few rows, and with 600 of them and more."""
 
 
 def choose_batch_size(n_samples: int) -> int:
@@ -19,11 +32,15 @@ def choose_batch_size(n_samples: int) -> int:
     int
         128 or 256, or all rows if there are fewer.
     """
-    return min(n_samples, 128 if n_samples < 2000 else 256)
+    return min(n_samples, SMALL_BATCH if n_samples < 2000 else LARGE_BATCH)
 
 
 def choose_max_iter(n_samples: int, batch_size: int) -> int:
     """Epochs: 28, or 32 for large data, or as many as make 300 steps.
+
+    With fewer than 600 rows, they are as many as make a step for two rows, and at least
+    100. All rows in a batch make 100: to repeat a row, or to give it a whole-number
+    weight, is then the same.
 
     Parameters
     ----------
@@ -37,8 +54,34 @@ def choose_max_iter(n_samples: int, batch_size: int) -> int:
     int
         Number of epochs.
     """
+    if n_samples <= batch_size:
+        return FEWEST_STEPS
     least = 28 if n_samples < 8000 else 32
-    return max(least, math.ceil(300 / math.ceil(n_samples / batch_size)))
+    n_steps = min(MOST_LEAST_STEPS, max(FEWEST_STEPS, n_samples // 2))
+    return max(least, math.ceil(n_steps / math.ceil(n_samples / batch_size)))
+
+
+def choose_decay(n_samples: int, batch_size: int) -> float:
+    """Weight decay: the more, the fewer rows there are.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows of the training data.
+    batch_size : int
+        Rows per batch.
+
+    Returns
+    -------
+    float
+        Such that in a training of the usual length and rate, weights without a gradient
+        become ``exp(-1000 / n_samples)`` of what they are at first, but not less than
+        ``exp(-3)``; with all rows in a batch, as with 1000 of them.
+    """
+    n_batches = math.ceil(n_samples / batch_size)
+    n_steps = choose_max_iter(n_samples, batch_size) * n_batches
+    total = min(MOST_DECAY, DECAY_ROWS / n_samples) if n_batches > 1 else 1.0
+    return total / (USUAL_RATE * n_steps)
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,11 @@ class TensorNet(_OnlyTrained):
         Most rows of a batch.
     device : str
         Where to compute.
+
+    Attributes
+    ----------
+    withheld : Tensor of int or None
+        Rows of the table that are not trained on now.
     """
 
     callbacks_: list[tuple[str, Any]]
@@ -99,6 +104,7 @@ class TensorNet(_OnlyTrained):
         self._heard: list[Any] = []
         self._users: list[tuple[str, Any]] = []
         self._tells_batches = False
+        self.withheld: Tensor | None = None
         super().__init__(
             module,
             criterion,
@@ -120,7 +126,7 @@ class TensorNet(_OnlyTrained):
 
     def get_iterator(self, dataset: Table, training: bool = False) -> Batches:
         """Batches of the table."""
-        return Batches(dataset, self.batch_size, self.generator)
+        return Batches(dataset, self.batch_size, self.generator, lambda: self.withheld)
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **kwargs: Any
@@ -129,12 +135,15 @@ class TensorNet(_OnlyTrained):
         if iterator is None:
             return
         total = torch.zeros((), dtype=torch.float32, device=self.device)
+        n_rows = len(iterator.table)
+        if self.withheld is not None:
+            n_rows -= len(self.withheld)
         for k, batch in enumerate(iterator):
             if self._tells_batches:
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch)
             loss = step["loss"]
-            total = total + loss * (len(batch) / len(iterator.table))
+            total = total + loss * (len(batch) / n_rows)
             if k % FINITE_CHECK_INTERVAL == 0:
                 self._check_finite(loss)
             if self._tells_batches:

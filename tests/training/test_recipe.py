@@ -11,6 +11,7 @@ from sknm.training.recipe import (
     Course,
     OneCycle,
     choose_batch_size,
+    choose_decay,
     choose_max_iter,
 )
 
@@ -23,14 +24,18 @@ def test_batches_are_larger_for_larger_data(n_samples, size):
 
 
 @given(st.integers(1, 10**6))
-def test_training_has_at_least_300_steps_and_28_epochs(n_samples):
+def test_training_has_at_least_28_epochs_and_a_step_for_two_rows(n_samples):
     batch_size = choose_batch_size(n_samples)
     n_epochs = choose_max_iter(n_samples, batch_size)
     n_batches = math.ceil(n_samples / batch_size)
     least = 28 if n_samples < 8000 else 32
+    if n_batches == 1:
+        assert n_epochs == 100
+        return
     assert n_epochs >= least
-    assert n_epochs * n_batches >= 300
-    assert n_epochs == least or (n_epochs - 1) * n_batches < 300
+    n_steps = min(300, max(100, n_samples // 2))
+    assert n_epochs * n_batches >= n_steps
+    assert n_epochs == least or (n_epochs - 1) * n_batches < n_steps
 
 
 @given(st.integers(3, 2000), st.floats(1e-6, 10))
@@ -65,3 +70,25 @@ def test_part_of_a_training_has_the_same_rate_throughout():
     rate = Course(1, 0.1, is_whole=False).schedule(5)
     assert rate == Constant(0.1)
     assert rate(0) == rate(10**9) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "left"),
+    [(1000, math.exp(-1)), (500, math.exp(-2)), (129, math.exp(-3)), (10**8, 1.0)],
+)
+def test_weights_without_a_gradient_shrink_by_how_few_rows_there_are(n_samples, left):
+    size = choose_batch_size(n_samples)
+    n_batches, alpha = math.ceil(n_samples / size), choose_decay(n_samples, size)
+    n_epochs = choose_max_iter(n_samples, size)
+    if n_epochs * n_batches > 10**5:
+        assert alpha * 0.02 * n_epochs * n_batches < 1e-4
+        return
+    rates = map(Course(n_epochs, 0.02).schedule(n_batches), range(n_epochs * n_batches))
+    assert math.prod(1 - alpha * rate for rate in rates) == pytest.approx(
+        left, rel=0.05
+    )
+
+
+def test_trainings_of_single_batches_don_t_depend_on_their_rows():
+    found = {(choose_max_iter(n, n), choose_decay(n, n)) for n in (2, 50, 128, 5000)}
+    assert len(found) == 1
