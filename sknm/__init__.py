@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 __version__ = version("sknm")
 
@@ -20,13 +21,14 @@ _HOMES = {
     "OptNetRegressor": "baselines.optnet",
     "URNClassifier": "urn",
     "URNRegressor": "urn",
+    "search_space": "search",
 }
 
 __all__ = [*_HOMES]
 
 
-def __getattr__(name: str) -> type:
-    """Import an estimator when it is first asked for: torch and skorch take a while."""
+def __getattr__(name: str) -> Any:
+    """Import what is public when it is first asked for: torch takes a while."""
     if name not in _HOMES:
         raise AttributeError(f"module 'sknm' has no attribute {name!r}")
     return getattr(import_module(f"sknm.{_HOMES[name]}"), name)

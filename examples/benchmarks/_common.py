@@ -101,21 +101,58 @@ def load_frame(data_dir: Path, name: str) -> tuple[Any, np.ndarray]:
     with _open(data_dir, name) as archive:
         X, y = archive["X"], archive["y"].astype(np.int64)
         names = archive["feature_names"] if "feature_names" in archive.files else None
-        levels = json.loads(str(archive["categories"]))
-        is_category = archive["cat_mask"]
+        levels, categorical = _categories(archive)
     frame = pd.DataFrame(X, columns=None if names is None else names.astype(str))
     frame.columns = [str(column) for column in frame.columns]
-    for k, names in zip(np.flatnonzero(is_category), levels.values(), strict=True):
+    for k, names in zip(categorical, levels.values(), strict=True):
         codes = np.where(np.isnan(X[:, k]), -1, X[:, k]).astype(int)
         values = pd.Categorical.from_codes(codes, [str(level) for level in names])
         frame[frame.columns[k]] = values
     return frame, y
 
 
+def _categories(archive: np.lib.npyio.NpzFile) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the levels of categorical columns, and which columns these are."""
+    if "cat_mask" not in archive.files:
+        return {}, np.empty(0, int)
+    mask = archive["cat_mask"]
+    return json.loads(str(archive["categories"])), np.flatnonzero(mask)
+
+
 def load_sparse(data_dir: Path, name: str) -> tuple[csr_matrix, np.ndarray]:
     """Return all rows of a sparse data set of ones: ``X`` (float32) and ``y``."""
     with _open(data_dir, name) as archive:
         return _sparse_features(archive), archive["y"].astype(np.int64)
+
+
+def class_numbers(data_dir: Path, name: str) -> np.ndarray:
+    """Return what the classes are called as numbers, where they are numbers."""
+    with _open(data_dir, name) as archive:
+        return archive["target_names"].astype(str).astype(np.float64)[archive["y"]]
+
+
+def kind(data_dir: Path, name: str) -> str:
+    """Return whether a data set is a "table", or of "image" or "sparse" rows."""
+    with _open(data_dir, name) as archive:
+        if "X_indices" in archive.files:
+            return "sparse"
+        return "image" if _header(archive)[1] == np.uint8 else "table"
+
+
+def shape(data_dir: Path, name: str) -> tuple[int, int]:
+    """Return rows and columns of a data set without reading them."""
+    with _open(data_dir, name) as archive:
+        if "X_indices" in archive.files:
+            return tuple(int(n) for n in archive["X_shape"])
+        return _header(archive)[0]
+
+
+def _header(archive: np.lib.npyio.NpzFile) -> tuple[tuple[int, int], np.dtype]:
+    """Return shape and type of the features without reading them."""
+    with archive.zip.open("X.npy") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return shape, dtype
 
 
 def _open(data_dir: Path, name: str) -> np.lib.npyio.NpzFile:

@@ -44,7 +44,7 @@ class Spec:
             return make(seed, n_features, n_classes, self.n_nodes, params)
         if self.n_nodes is not None:
             params.setdefault("n_nodes", self.n_nodes)
-        return _seeded(_find_class(self.family), seed, params)
+        return _seeded(find_class(self.family), seed, params)
 
 
 # ----------------------------------------------------------------- specifications
@@ -77,7 +77,7 @@ def _literal(text: str) -> Any:
         return text
 
 
-def _find_class(name: str) -> type:
+def find_class(name: str) -> type:
     """Return an estimator class of sknm, or the one at a dotted path."""
     module, _, attribute = name.rpartition(".")
     try:
@@ -108,7 +108,7 @@ def _neural_module(**fixed: Any) -> Callable[..., Any]:
         params = {**fixed, **params}
         if n_nodes is not None:
             params.setdefault("n_nodes", n_nodes)
-        return _seeded(_find_class("NeuralModuleClassifier"), seed, params)
+        return _seeded(find_class("NeuralModuleClassifier"), seed, params)
 
     return make
 
@@ -119,7 +119,7 @@ def _plain(name: str) -> Callable[..., Any]:
     def make(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> Any:
         if n_nodes is not None:
             params = {"n_nodes": n_nodes, **params}
-        return _seeded(_find_class(name), seed, params)
+        return _seeded(find_class(name), seed, params)
 
     return make
 
@@ -157,7 +157,7 @@ def _layers_in_our_loop(
     """Return FeedForwardClassifier with the layers of ``mlp2-eq``."""
     width = equal_width(d, c, n_nodes or EQUAL_NODES, EQUAL_MODULE_SIZE)
     layers = {"hidden_layer_sizes": (width, width)}
-    return _seeded(_find_class("FeedForwardClassifier"), seed, {**layers, **params})
+    return _seeded(find_class("FeedForwardClassifier"), seed, {**layers, **params})
 
 
 def _boosting(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> Any:
