@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +28,7 @@ from sknm.parameters import SHARED_ATTRIBUTES, SharedParameters
 from sknm.plasticity.rule import Rule
 from sknm.prediction import SolveStats, compute
 from sknm.tables import take_rows
-from sknm.targets import Target
+from sknm.targets import Target, combined
 from sknm.training.backup import Backup
 from sknm.training.net import TrainingNet
 from sknm.training.network import Network
@@ -128,6 +130,16 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
                 f"n_nodes={self._n_nodes()}, but the fitted network has {n_nodes} "
                 "nodes and is to go on; set warm_start=False and call fit to start "
                 "anew."
+            )
+
+    def _check_members(self) -> None:
+        """Raise if the network that is to go on has not as many members as asked."""
+        n_members = self.net_.module_.n_members
+        if n_members != self.n_members:
+            raise ValueError(
+                f"n_members={self.n_members}, but the fitted network has n_members="
+                f"{n_members} and is to go on; set warm_start=False and call fit to "
+                "start anew."
             )
 
     def _set_options(self, network: Any, samples: Samples, is_noisy: bool) -> None:
@@ -248,7 +260,9 @@ default=None
         z : ndarray of shape (n_samples, n_nodes)
             Node values. Of a URN, the values of all neurons after each step, ``N_0`` to
             ``N_I``, of shape (n_samples, n_steps + 1, n_neurons), all after the
-            activation; neurons that have died have the value 0.
+            activation; neurons that have died have the value 0. With several members,
+            of shape (n_samples, n_members, n_nodes), or (n_samples, n_members,
+            n_steps + 1, n_neurons).
         stats : dict
             Only with `return_stats`: "iterations", "residual" (the largest by which a
             value fails to be what defines it, such as ``|z - σ(zW + xU + b)|``) and
@@ -274,14 +288,25 @@ default=None
                 vars(work).pop(name, None)
         return self
 
-    def _compute(self, what: str, X: Any) -> tuple[np.ndarray, SolveStats]:
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Compute one output of each row, which is that of all members together."""
+        check_is_fitted(self)
+        return self._compute("outputs", X, partial(combined, self._target_))[0]
+
+    def _compute(
+        self,
+        what: str,
+        X: Any,
+        finish: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, SolveStats]:
         """Compute a network's inputs, values or outputs, and tell how well."""
         check_is_fitted(self)
         network = self.net_.module_
         dtypes = network.numpy_dtype, np.float64, np.float32
         rows = take_rows(self, X, dtype=dtypes)
         rows = as_rows(rows, network.numpy_dtype)
-        values, stats = compute(network, rows, getattr(network, what), self.n_jobs)
+        evaluate = getattr(network, what)
+        values, stats = compute(network, rows, evaluate, self.n_jobs, finish)
         stats.warn(self._remedy)
         return values, stats
 

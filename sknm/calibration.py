@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from sknm.checks import Samples
 from sknm.prediction import compute
-from sknm.targets import LabelTarget
+from sknm.targets import LabelTarget, combined
 from sknm.training.holdout import FEWEST_EPOCHS, Holdout
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def calibrate(estimator: GraphEstimator, samples: Samples) -> None:
     """
     target = estimator._target_
     if isinstance(target, LabelTarget) and estimator.calibration_fraction is not None:
-        network = estimator.net_.module_.eval()
-        rows = samples.X.move(estimator.device_)
-        outputs, _ = compute(network, rows, network.outputs, estimator.n_jobs)
+        network, n_jobs = estimator.net_.module_.eval(), estimator.n_jobs
+        rows, finish = samples.X.move(estimator.device_), partial(combined, target)
+        outputs, _ = compute(network, rows, network.outputs, n_jobs, finish)
         target.calibrate(samples.y, outputs, samples.weights)
 
 

@@ -219,6 +219,7 @@ class Fitting:
             choose_device(estimator.device),
         )
         if self.goes_on:
+            estimator._check_members()
             estimator._check_size(samples)
             estimator._backup = Backup(estimator.net_)
             estimator.net_.follow(options, estimator._target_.make_loss())
@@ -302,6 +303,8 @@ class Fitting:
         estimator.encoding_.describe(encoder.labels(), encoder.forms())
         with memory_for(estimator._n_nodes()):
             network = estimator._make_network(samples, encoder, generator)
+            if estimator.n_members > 1:
+                network.multiply(int(estimator.n_members))
         loss = estimator._target_.make_loss()
         entries, rate = network.graph.entries, estimator.feature_fdr
         if entries is not None and estimator.gates and self.is_stochastic:

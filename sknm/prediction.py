@@ -121,6 +121,7 @@ def compute(
     X: Rows,
     evaluate: Callable[[Inputs, Any], Solution],
     n_jobs: int | None = None,
+    finish: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, SolveStats]:
     """Compute something of all rows, and tell how well it was found.
 
@@ -134,11 +135,13 @@ def compute(
         One of the network's methods ``inputs``, ``values`` and ``outputs``.
     n_jobs : int, optional
         Threads that share the work.
+    finish : callable, optional
+        Makes of the values of some rows what is to be kept of them.
 
     Returns
     -------
     values : ndarray of shape (n_samples, …)
-        Node values or outputs.
+        Node values or outputs, or what was made of them.
     stats : SolveStats
         How well they were found.
     """
@@ -148,6 +151,7 @@ def compute(
         most = max(128, CHUNK_INPUTS // network.encoder.n_outputs)
         for chunk in X.split(min(network.chunk_rows, most), network.device):
             solution = evaluate(chunk, prepared)
-            parts.append(solution.value.cpu().numpy())
+            values = solution.value.cpu().numpy()
+            parts.append(values if finish is None else finish(values))
             stats.add(solution, parts[-1])
     return np.concatenate(parts), stats

@@ -24,6 +24,7 @@ from sknm.targets import (
     MeanTarget,
     NumericTarget,
     Target,
+    combined,
 )
 from sknm.targets.labels import check_classes
 
@@ -157,7 +158,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
             The most probable class of each row, or an indicator matrix of the labels
             that are more probable than not; this is sparse if that of `fit` was.
         """
-        outputs = self._compute("outputs", X)[0]
+        outputs = self._outputs(X)
         return self._target_.decode(outputs)
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -174,7 +175,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
             Probabilities, in the order of ``classes_``. Where rows may have several
             labels, each is that of having the label.
         """
-        outputs = self._compute("outputs", X)[0]
+        outputs = self._outputs(X)
         return self._labels.probabilities(outputs)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -190,7 +191,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
         ndarray of shape (n_samples, n_classes)
             Logarithms of the probabilities, in the order of ``classes_``.
         """
-        outputs = self._compute("outputs", X)[0]
+        outputs = self._outputs(X)
         return self._labels.log_probabilities(outputs)
 
     @property
@@ -242,20 +243,45 @@ class GraphRegressor(RegressorMixin, GraphEstimator):
         self._validate_params()
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict targets.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Data.
+        return_std : bool, default=False
+            Whether to return the standard deviation of the members' predictions, too,
+            which needs several `n_members`. It tells where members disagree, not how
+            much targets scatter.
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions, in the shape of the targets of ``fit``.
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions, in the shape of the targets of ``fit``; the mean of those of
+            all members.
+        std : ndarray of the same shape
+            Only with `return_std`.
+
+        Raises
+        ------
+        ValueError
+            If `return_std` is set and there is only one member.
         """
+        if not return_std:
+            return self._decode(self._outputs(X))
         outputs = self._compute("outputs", X)[0]
+        if outputs.ndim < 3:
+            raise ValueError(
+                "return_std=True needs the members of an ensemble, but the estimator "
+                "was fitted with n_members=1; set n_members=8, say, and fit again."
+            )
+        y = self._decode(combined(self._target_, outputs))
+        with np.errstate(over="ignore", invalid="ignore"):
+            members = [self._target_.decode(own) for own in np.moveaxis(outputs, 1, 0)]
+            return y, np.std(members, axis=0)
+
+    def _decode(self, outputs: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):  # which is told
             targets = self._target_.decode(outputs)
         n_infinite = int((~are_finite(targets)).sum())

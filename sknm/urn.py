@@ -193,11 +193,13 @@ class URN(GraphEstimator):
     def _make_network(
         self, samples: Samples, encoder: Encoder, generator: torch.Generator
     ) -> RecursiveNetwork:
-        d, o = encoder.n_outputs, self._target_.n_outputs
+        d, own = encoder.n_outputs, self._target_.n_outputs
+        o = own * int(self.n_members)
         n = d + int(self.n_nodes) + o
         W = torch.randn(n, n, generator=generator, dtype=torch.float32)
-        W *= (2 / n) ** 0.5
-        W[:d] *= (n / encoder.fan_in) ** 0.5
+        fan_in = d + int(self.n_nodes) + own  # as without other members
+        W *= (2 / fan_in) ** 0.5
+        W[:d] *= (fan_in / encoder.fan_in) ** 0.5
         if self.init == "identity":
             free = torch.arange(d, n - o)
             W[d:, : n - o] *= OTHERS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.metrics import get_scorer
 
 from sknm.checks import Samples
 from sknm.prediction import SolveStats, compute
+from sknm.targets import combined
 from sknm.training.tensor_net import NonFiniteLoss
 
 if TYPE_CHECKING:
@@ -51,8 +53,9 @@ class Validation:
     def __call__(self) -> float:
         """Score the network as it is; larger is better."""
         estimator, samples = self._estimator, self._samples
-        network = estimator.net_.module_.eval()
-        outputs, stats = compute(network, self._rows, network.outputs, estimator.n_jobs)
+        network, n_jobs = estimator.net_.module_.eval(), estimator.n_jobs
+        finish = partial(combined, estimator._target_)
+        outputs, stats = compute(network, self._rows, network.outputs, n_jobs, finish)
         loss = self._loss(outputs)
         if not (np.isfinite(outputs).all() and np.isfinite(loss)):
             raise NonFiniteLoss
@@ -137,13 +140,15 @@ class _Known:
 
     def __init__(
         self,
-        otherwise: Callable[[str, Any], tuple[np.ndarray, SolveStats]],
+        otherwise: Callable[..., tuple[np.ndarray, SolveStats]],
         X: Any,
         outputs: np.ndarray,
         stats: SolveStats,
     ) -> None:
         self._otherwise, self._X, self._found = otherwise, X, (outputs, stats)
 
-    def __call__(self, what: str, X: Any) -> tuple[np.ndarray, SolveStats]:
+    def __call__(
+        self, what: str, X: Any, finish: Any = None
+    ) -> tuple[np.ndarray, SolveStats]:
         is_known = what == "outputs" and X is self._X
-        return self._found if is_known else self._otherwise(what, X)
+        return self._found if is_known else self._otherwise(what, X, finish)

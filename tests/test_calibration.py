@@ -194,3 +194,10 @@ def test_rows_of_an_interrupted_training_tell_the_temperature():
     assert model.n_iter_ == 5
     assert model.temperature_ != 1
     assert model.net_.withheld is None
+
+
+def test_members_have_one_temperature():
+    X, y = blobs()
+    model = small(n_members=3).fit(X, y)
+    assert model.temperature_ != 1
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-5)

@@ -5,6 +5,7 @@ from collections import defaultdict
 
 import pytest
 import sklearn
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import (
     estimator_checks_generator,
     parametrize_with_checks,
@@ -48,6 +49,10 @@ LONG = {"check_class_weight_classifiers"}
 
 BATTERY = parametrize_with_checks(ESTIMATORS)
 
+# One family stands for all in the plain run.
+ENSEMBLES = [clone(estimator).set_params(n_members=2) for estimator in ESTIMATORS]
+BATTERY_OF_ENSEMBLES = parametrize_with_checks(ENSEMBLES)
+
 started, skipped = defaultdict(list), defaultdict(set)
 
 
@@ -65,6 +70,10 @@ def name_of_check(check):
 def is_long(estimator, check):
     one = isinstance(estimator, sknm.FeedForwardClassifier)
     return name_of_check(check) in LONG and not one
+
+
+def is_modular(estimator):
+    return isinstance(estimator, sknm.neural_module.NeuralModules)
 
 
 def test_registry_holds_every_public_estimator():
@@ -88,6 +97,21 @@ def test_estimator_passes_check_of_scikit_learn(estimator, check):
     except unittest.SkipTest:
         skipped[name_of(estimator)].add(name_of_check(check))
         raise
+
+
+@pytest.mark.parametrize(
+    BATTERY_OF_ENSEMBLES.args[0],
+    [
+        pytest.param(
+            *case,
+            marks=[pytest.mark.slow] * (is_long(*case) or not is_modular(case[0])),
+        )
+        for case in BATTERY_OF_ENSEMBLES.args[1]
+    ],
+    **BATTERY_OF_ENSEMBLES.kwargs,
+)
+def test_ensemble_passes_check_of_scikit_learn(estimator, check):
+    check(estimator)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)

@@ -56,6 +56,7 @@ OTHERWISE = {
     "hidden_layer_sizes": [3],
     "n_constraints": 3,
     "n_nodes": 3,
+    "n_members": 2,
     "n_steps": 2,
     "feature_positions": np.arange(10.0).reshape(5, 2) ** 2,
     "callbacks": [EarlyStopping("train_loss", patience=1, threshold=0.9)],

@@ -45,3 +45,27 @@ def to_tensor(array: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch can't protect the memory
         return torch.as_tensor(array, device=device)
+
+
+def padded(
+    values: np.ndarray, axis: int, before: int = 0, after: int = 0
+) -> np.ndarray:
+    """Put zeros before or after values, along one of the axes.
+
+    Parameters
+    ----------
+    values : ndarray
+        The values.
+    axis : int
+        Which axis.
+    before, after : int, default=0
+        How many zeros.
+
+    Returns
+    -------
+    ndarray
+        A copy.
+    """
+    widths = [(0, 0)] * values.ndim
+    widths[axis] = before, after
+    return np.pad(values, widths)

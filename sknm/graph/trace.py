@@ -17,7 +17,8 @@ class Flow:
     Attributes
     ----------
     z, delta : Tensor of shape (n_nodes, n_samples)
-        Values of the nodes, and of their adjoints.
+        Values of the nodes, and of their adjoints; of an ensemble, those of all rows of
+        the first member, then of the others.
     """
 
     z: Tensor
@@ -29,10 +30,18 @@ class Flow:
         rows_of_W.diagonal(rows.start).zero_()
         return rows_of_W
 
+    def first(self, n_samples: int) -> Flow:
+        """Values and adjoints of the first rows only."""
+        if n_samples == self.z.shape[1]:
+            return self
+        return Flow(self.z[:, :n_samples], self.delta[:, :n_samples])
+
 
 @dataclass
 class Ends:
     """What a training step finds at both ends of a graph.
+
+    Of an ensemble, this is what there was at the ends of its first member.
 
     Attributes
     ----------

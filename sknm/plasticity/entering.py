@@ -99,21 +99,19 @@ class EnteringRule(Remade):
         """Follow a step of the optimiser, and gather evidence."""
         self.inner.step(graph, step)
         self._watch.follow(step.size)
-        if (
-            step.flow is None
-            or step.ends is None
-            or not isinstance(step.ends.inputs, Tensor)  # sparse rows
-            or not self._is_looking(graph)
-        ):
+        if step.seen is None or not self._is_looking(graph):
+            return
+        flow, ends = step.seen
+        if not isinstance(ends.inputs, Tensor):  # sparse rows
             return
         weights = step.weights
         is_empty = weights is not None and not weights.any()
-        if self._watch.take(step.flow.delta.shape[1]) and not is_empty:
+        if self._watch.take(flow.delta.shape[1]) and not is_empty:
             if self._evidence is None:
                 assert graph.entries is not None, "links are asleep"
                 self._evidence = Evidence(graph.entries.novelty)
             n_inlets = len(self._labels) if self._labels is not None else 0
-            self._evidence.add(step.flow, step.ends, step.weights, n_inlets)
+            self._evidence.add(flow, ends, step.weights, n_inlets)
 
     def epoch(self, graph: GraphState, epoch: Epoch) -> Change:
         """Wake the links that are worth it."""

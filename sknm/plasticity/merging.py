@@ -94,14 +94,15 @@ class Encounters:
         self._way += step.size
         self._watch.follow(step.size)
         is_due = self._way > FIRST_STEPS * self._rate and not self._rest
-        if step.flow is None or step.ends is None or not is_due:
+        if step.seen is None or not is_due:
             return
-        z, weights = step.flow.z, step.weights
+        flow, ends = step.seen
+        z, weights = flow.z, step.weights
         n = self._watch.take(z.shape[1]) if self._watch.is_early else 0
         if not n or (weights is not None and not weights.any()):
             return
-        factors = lone_errors(step.ends.errors, weights)
-        asked = asked_where_active(step.flow, step.ends, weights, factors)
+        factors = lone_errors(ends.errors, weights)
+        asked = asked_where_active(flow, ends, weights, factors)
         if weights is None:
             given = z - z.mean(1, keepdim=True)
         else:  # the product of both has a row's weight once

@@ -35,7 +35,7 @@ class Step:
     flow : Flow or None
         What the gradient of any weight follows from.
     ends : Ends or None
-        What there was at both ends of the graph.
+        What there was at both ends of the graph; of the first member of an ensemble.
     activity : Tensor of shape (n_nodes,) or None
         How active each node was, summed over the rows of the step.
     n_passes : int, default=0
@@ -54,6 +54,17 @@ class Step:
     n_passes: int = 0
     weights: Tensor | None = None
     progress: float | None = None
+
+    @property
+    def seen(self) -> tuple[Flow, Ends] | None:
+        """What there was inside and at both ends, of rows that are all different.
+
+        They are what counts as evidence: what the other members of an ensemble make of
+        the same rows is not independent of it.
+        """
+        if self.flow is None or self.ends is None:
+            return None
+        return self.flow.first(len(self.ends.errors)), self.ends
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from sknm.targets.classes import ClassTarget
 from sknm.targets.indicators import IndicatorTarget
 from sknm.targets.means import MEAN_LOSSES, MeanTarget
 from sknm.targets.numeric import NUMERIC_LOSSES, NumericTarget
-from sknm.targets.target import LabelTarget, Target
+from sknm.targets.target import LabelTarget, Target, combined
 
 __all__ = [
     "MEAN_LOSSES",
@@ -15,4 +15,5 @@ __all__ = [
     "MeanTarget",
     "NumericTarget",
     "Target",
+    "combined",
 ]

@@ -19,7 +19,7 @@ from sknm.targets.labels import (
     encode_labels,
     without_extension,
 )
-from sknm.targets.target import LabelTarget, Target
+from sknm.targets.target import LabelTarget, Target, log_mean_exp
 from sknm.training.losses import CrossEntropy
 
 
@@ -107,6 +107,10 @@ class ClassTarget(LabelTarget):
 
     def _make_loss(self, smoothing: float) -> nn.Module:
         return CrossEntropy(smoothing)
+
+    def combine(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the logarithms of the mean probabilities."""
+        return log_mean_exp(log_softmax(outputs, axis=2))
 
     def score(
         self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.special import expit, log_expit
 from torch import nn
 
-from sknm.targets.target import LabelTarget
+from sknm.targets.target import LabelTarget, log_mean_exp
 from sknm.training.losses import BinaryCrossEntropy
 
 
@@ -99,6 +99,11 @@ class IndicatorTarget(LabelTarget):
 
     def _make_loss(self, smoothing: float) -> nn.Module:
         return BinaryCrossEntropy(smoothing)
+
+    def combine(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the logits of the mean probabilities."""
+        having, lacking = log_expit(outputs), log_expit(-outputs)
+        return log_mean_exp(having) - log_mean_exp(lacking)
 
     def score(
         self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None

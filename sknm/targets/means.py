@@ -12,7 +12,7 @@ from torch import nn
 
 from sknm.targets.numeric import as_columns, in_precision_of
 from sknm.targets.scaling import FARTHEST, as_numbers, mean_of, refuse_no_numbers
-from sknm.targets.target import Target
+from sknm.targets.target import Target, log_mean_exp
 from sknm.training.losses import GammaDeviance, PoissonDeviance
 
 MEAN_LOSSES: dict[str, Callable[[], nn.Module]] = {
@@ -89,6 +89,10 @@ class MeanTarget(Target):
     def make_loss(self) -> nn.Module:
         """Make the loss of that name."""
         return MEAN_LOSSES[self.loss]()
+
+    def combine(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the logarithms of the mean predictions."""
+        return log_mean_exp(outputs)
 
     def score(
         self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import logsumexp
 from torch import nn
 
 from sknm.targets.temperature import best_temperature
@@ -181,6 +183,21 @@ class Target(ABC):
             A mean over the rows, whose weights are None or 1 on average.
         """
 
+    def combine(self, outputs: np.ndarray) -> np.ndarray:
+        """Make one output of those of the members of an ensemble.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_members, n_outputs)
+            Outputs of the network.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs)
+            That of the mean prediction, or of the mean probabilities.
+        """
+        return outputs.mean(axis=1)
+
     @abstractmethod
     def score(
         self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
@@ -305,3 +322,39 @@ class LabelTarget(Target):
         ndarray of shape (n_samples, n_classes)
             More exact than the logarithms of rounded probabilities.
         """
+
+
+def combined(target: Target, outputs: np.ndarray) -> np.ndarray:
+    """Make one output for each row, if there is one of each member.
+
+    Parameters
+    ----------
+    target : Target
+        What the outputs are of.
+    outputs : ndarray of shape (n_samples, n_outputs) or \
+(n_samples, n_members, n_outputs)
+        Outputs of a network.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_outputs)
+        Those of one network as they are.
+    """
+    return outputs if outputs.ndim < 3 else target.combine(outputs)
+
+
+def log_mean_exp(logarithms: np.ndarray) -> np.ndarray:
+    """Compute the logarithm of what members have on average, given its logarithms.
+
+    Parameters
+    ----------
+    logarithms : ndarray of shape (n_samples, n_members, n_outputs)
+        Of each member.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_outputs)
+        In their precision.
+    """
+    total: np.ndarray = logsumexp(logarithms, axis=1)
+    return total - math.log(logarithms.shape[1])

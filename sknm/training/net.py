@@ -19,6 +19,7 @@ from sknm.graph.recursion_state import at_nodes
 from sknm.graph.trace import Trace
 from sknm.plasticity.rule import Change, Epoch, Rule, Step
 from sknm.training.batches import Batch, Table
+from sknm.training.members import in_turn
 from sknm.training.network import Network, NetworkSnapshot
 from sknm.training.optimizers import OPTIMIZERS, Optimizer
 from sknm.training.recipe import Constant, Options
@@ -106,7 +107,7 @@ class TrainingNet(TensorNet):
         """Loss and gradients of one batch."""
         network = self.module_
         outputs = network(batch.X, trace)
-        loss = self.criterion_(outputs, batch.y, batch.weights)
+        loss = mean_loss(self.criterion_, outputs, batch)
         penalty = network.penalty(trace, batch.weights)
         if penalty is not None:
             loss = loss + penalty
@@ -227,7 +228,10 @@ class TrainingNet(TensorNet):
             with torch.inference_mode():
                 for start in range(0, len(table), CHUNK_ROWS):
                     chunk = table.take(slice(start, start + CHUNK_ROWS))
-                    yield network.values(chunk.X).value, chunk.weights
+                    values, weights = network.values(chunk.X).value, chunk.weights
+                    if network.members is not None:
+                        values, weights = in_turn(values, weights)
+                    yield values, weights
         finally:
             network.train(was_training)
 
@@ -271,7 +275,7 @@ class TrainingNet(TensorNet):
         network, n_rows = self.module_.eval(), min(self.batch_size, len(table))
         batch = table.take(slice(n_rows))
         with torch.no_grad():
-            loss = self.criterion_(network(batch.X), batch.y, batch.weights)
+            loss = mean_loss(self.criterion_, network(batch.X), batch)
         return is_finite(loss)
 
     @torch.no_grad()
@@ -334,6 +338,32 @@ class TrainingNet(TensorNet):
         if device.type != "cpu" and is_available(device):
             self.options = state["options"]
             self.move(state["device"])
+
+
+def mean_loss(criterion: nn.Module, outputs: Tensor, batch: Batch) -> Tensor:
+    """Compute the loss of a batch, of an ensemble the mean of its members'.
+
+    Parameters
+    ----------
+    criterion : nn.Module
+        Loss of outputs, targets and weights.
+    outputs : Tensor of shape (n_samples, n_outputs) or \
+(n_samples, n_members, n_outputs)
+        Outputs of the rows.
+    batch : Batch
+        The rows.
+
+    Returns
+    -------
+    Tensor
+        A number.
+    """
+    y, weights = batch.y, batch.weights
+    if outputs.ndim > 2:  # an ensemble's
+        y = y.repeat_interleave(outputs.shape[1], 0)
+        outputs, weights = in_turn(outputs, weights)
+    loss: Tensor = criterion(outputs, y, weights)
+    return loss
 
 
 def _seed_by_itself(generator: torch.Generator) -> None:

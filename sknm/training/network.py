@@ -13,18 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sknm.compute.arrays import to_numpy
+from sknm.compute.arrays import padded, to_numpy
 from sknm.compute.groups import ParameterGroup, step_share
 from sknm.compute.parallel import Workers, open_workers
-from sknm.compute.rows import Inputs
+from sknm.compute.rows import Inputs, SparseBatch
 from sknm.compute.settings import own_settings
 from sknm.encoding.encoder import Encoder, Identity
 from sknm.graph.activations import ACTIVATIONS, Activation
+from sknm.graph.draw import draw_outputs
 from sknm.graph.entries import Entries
 from sknm.graph.equilibrium import Memory
 from sknm.graph.problem import Solution
 from sknm.graph.state import GraphState, Snapshot
 from sknm.graph.trace import Trace
+from sknm.training.members import Members
 
 CHUNK_ELEMENTS = 2**18
 """Node values that are computed at a time: they should stay in the cache."""
@@ -85,8 +87,11 @@ class Network(nn.Module):
         Share of the nodes whose output is left out of a training step.
     memory : Memory
         What solves of one training step leave for the next.
+    members : Members or None
+        What members have of their own; None for a network that is no ensemble.
     """
 
+    members: Members | None
     graph: GraphState
     sigma: Activation
     dropout: float
@@ -99,6 +104,22 @@ class Network(nn.Module):
         self.graph = graph
         self.generator = generator
         self.memory = Memory()
+        self.members = None
+
+    @abstractmethod
+    def multiply(self, n_members: int) -> None:
+        """Make a new network one of several members, which are drawn.
+
+        Parameters
+        ----------
+        n_members : int
+            How many, at least 2.
+        """
+
+    @property
+    def n_members(self) -> int:
+        """Number of members, 1 if it is no ensemble."""
+        return 1 if self.members is None else len(self.members)
 
     # What predictions ask.
 
@@ -116,7 +137,8 @@ class Network(nn.Module):
         Returns
         -------
         Solution
-            ``value`` is of shape (n_samples, …, n_nodes).
+            ``value`` is of shape (n_samples, …, n_nodes), of an ensemble (n_samples,
+            n_members, …, n_nodes).
         """
 
     @abstractmethod
@@ -133,7 +155,8 @@ class Network(nn.Module):
         Returns
         -------
         Solution
-            ``value`` is of shape (n_samples, n_outputs).
+            ``value`` is of shape (n_samples, n_outputs), of an ensemble (n_samples,
+            n_members, n_outputs).
         """
 
     def inputs(self, X: Inputs, prepared: Any = None) -> Solution:
@@ -155,7 +178,8 @@ class Network(nn.Module):
         """Count the rows that have so many node values, and not more dense inputs."""
         is_plain = isinstance(self.encoder, Identity)
         n_inputs = 0 if is_plain else self.encoder.n_outputs
-        return rows_of(n_values, max(self.graph.n_nodes, n_inputs))
+        n_most = max(self.graph.n_nodes * self.n_members, n_inputs)
+        return rows_of(n_values, n_most)
 
     @property
     def device(self) -> torch.device:
@@ -182,7 +206,7 @@ class Network(nn.Module):
 
         Returns
         -------
-        Tensor of shape (n_samples, n_outputs)
+        Tensor of shape (n_samples, n_outputs) or (n_samples, n_members, n_outputs)
             Outputs; in training with nodes left out, and differentiable.
         """
         if not self.training:
@@ -203,7 +227,8 @@ class Network(nn.Module):
 
     def groups(self) -> list[ParameterGroup]:
         """Return the parameters for an optimiser."""
-        return [*self.encoder.groups(), *self.graph.groups()]
+        own = () if self.members is None else self.members.groups()
+        return [*self.encoder.groups(), *self.graph.groups(), *own]
 
     def snapshot(self) -> NetworkSnapshot:
         """Copy the network."""
@@ -253,7 +278,8 @@ class Network(nn.Module):
         name : {"input_weights", "node_weights", "node_biases", "output_weights", \
 "output_biases"}
             Of shape (n_inputs, n_nodes), (n_nodes, n_nodes), (n_nodes,),
-            (n_nodes, n_outputs) and (n_outputs,).
+            (n_nodes, n_outputs) and (n_outputs,). Of an ensemble, all but the weights
+            between nodes have the members before these.
 
         Returns
         -------
@@ -303,7 +329,7 @@ class LinearEnds(Network):
     input_weights : Tensor of shape (n_inputs, n_inlets)
         ``U``.
     output_weights : Tensor of shape (n_outlets, n_outputs)
-        ``V``.
+        ``V``; of an ensemble, each member has its own, in a tensor of three dimensions.
     generator : torch.Generator
         Source of randomness of the dropout.
     """
@@ -335,6 +361,20 @@ class LinearEnds(Network):
         """``U``."""
         return self.entries.effective
 
+    def multiply(self, n_members: int) -> None:
+        """Make a new network one of several members: signs, biases and readouts."""
+        V, generator = self.output_weights.detach(), self.generator
+        n_inlets, n_nodes = self.input_weights.shape[1], self.graph.n_nodes
+        members = Members.draw(n_members, n_inlets, n_nodes, generator)
+        n_outlets, n_outputs = V.shape
+        others = [
+            draw_outputs(n_outlets, n_outputs, generator) for _ in range(n_members - 1)
+        ]
+        stacked = torch.stack([V, *(other.to(V) for other in others)])
+        self.members = members.to(V)
+        self.output_weights = nn.Parameter(stacked)
+        self.output_biases = nn.Parameter(V.new_zeros(n_members, n_outputs))
+
     def groups(self) -> list[ParameterGroup]:
         """Return the parameters for an optimiser."""
         V, entries = self.output_weights, self.entries
@@ -342,22 +382,35 @@ class LinearEnds(Network):
         return [
             *entries.groups(),
             *super().groups(),
-            ParameterGroup([V], step_share(FULL_STEP_OUTLETS, len(V))),
+            ParameterGroup([V], step_share(FULL_STEP_OUTLETS, V.shape[-2])),
             ParameterGroup([self.output_biases], ridge=0.0),
         ]
 
+    def _project(self, X: Inputs) -> Tensor:
+        """Compute ``(xU)ᵀ``."""
+        U = self.input_weights
+        if isinstance(X, SparseBatch):
+            return X.times(U).t().contiguous()
+        return U.t() @ X.t()
+
     def show(self, name: str) -> np.ndarray:
         """Return ``U``, ``W``, ``b``, ``V`` or ``c``, zero where nothing leads."""
-        n_nodes = self.graph.n_nodes
+        n_nodes, members = self.graph.n_nodes, self.members
         if name == "input_weights":
             U = to_numpy(self.input_weights)
-            return np.pad(U, ((0, 0), (0, n_nodes - U.shape[1])))
+            if members is not None:
+                U = U * to_numpy(members.scales)[:, None]
+            return padded(U, -1, after=n_nodes - U.shape[-1])
         if name == "output_weights":
             V = to_numpy(self.output_weights)
-            return np.pad(V, ((n_nodes - len(V), 0), (0, 0)))
+            return padded(V, -2, before=n_nodes - V.shape[-2])
         if name == "output_biases":
             return to_numpy(self.output_biases)
-        return super().show(name)
+        shown = super().show(name)
+        if name == "node_biases" and members is not None:
+            assert members.biases is not None, "they have been drawn"
+            return shown + to_numpy(members.biases)
+        return shown
 
 
 def rows_of(n_values: int, n_nodes: int) -> int:

@@ -105,6 +105,8 @@ def make_network():
         network.sigma = ACTIVATIONS[options.get("activation", "tanh")]
         network.dropout = options.get("dropout", 0.0)
         network.training_options = network.options = TIGHT
+        if options.get("n_members", 1) > 1:
+            network.multiply(options["n_members"])
         return network
 
     return make
@@ -114,15 +116,20 @@ def make_network():
 def make_recursive():
     """Return a function that makes a recursive network of a few neurons."""
 
-    def make(n_nodes=4, n_steps=3, *, activation="tanh", dropout=0.0, price=0.0):
-        n = N_FEATURES + n_nodes + N_OUTPUTS
+    def make(
+        n_nodes=4, n_steps=3, *, activation="tanh", dropout=0.0, price=0.0, n_members=1
+    ):
+        n_outputs = N_OUTPUTS * n_members
+        n = N_FEATURES + n_nodes + n_outputs
         generator = torch.Generator().manual_seed(0)
         W = torch.randn(n, n, generator=generator, dtype=torch.float64) / n**0.5
         b = torch.randn(n, generator=generator, dtype=torch.float64) / 4
-        graph = RecursionState(W, b, Recursion.whole(n, N_FEATURES, N_OUTPUTS, n_steps))
+        graph = RecursionState(W, b, Recursion.whole(n, N_FEATURES, n_outputs, n_steps))
         network = RecursiveNetwork(Identity(N_FEATURES), graph, generator)
         network.sigma, network.dropout = ACTIVATIONS[activation], dropout
         network.alpha_activity = price
+        if n_members > 1:
+            network.multiply(n_members)
         return network
 
     return make
