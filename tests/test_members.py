@@ -87,7 +87,7 @@ def test_means_are_the_mean_of_those_of_the_members(loss):
 def test_scorers_see_the_ensemble(overlapping, scoring):
     X, y = overlapping
     model = make(NeuralModuleClassifier, early_stopping=True, scoring=scoring)
-    model.set_params(label_smoothing=0.0)
+    model.set_params(label_smoothing=0.0, calibration_fraction=None)
     model.fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:])
     found = -log_loss(y[80:], model.predict_proba(X[80:]))
     np.testing.assert_allclose(found, max(model.validation_scores_), rtol=1e-6)
