@@ -35,6 +35,7 @@ from sknm.training.net import KEPT_HISTORY, TrainingNet
 from sknm.training.network import at_work
 from sknm.training.optimizers import OPTIMIZERS
 from sknm.training.recipe import (
+    LEAST_DECAY,
     Course,
     Options,
     choose_batch_size,
@@ -45,9 +46,6 @@ from sknm.validation import Validation
 
 if TYPE_CHECKING:
     from sknm.base import GraphEstimator
-
-ALPHA = 0.01
-"""Weight decay of trainings that no course is known of."""
 
 FULL_BATCH_EPOCHS = 300
 """Epochs of optimisers that take all rows at each step."""
@@ -271,7 +269,7 @@ class Fitting:
         if alpha != "auto":
             return float(alpha)
         if is_part or self.estimator.optimizer != "adamw":
-            return ALPHA
+            return LEAST_DECAY
         return choose_decay(n_samples, self.batch_size(n_samples))
 
     def whole_course(self, n_samples: int) -> Course:
@@ -292,7 +290,11 @@ class Fitting:
         if n_epochs is None:
             n_epochs = FULL_BATCH_EPOCHS
             if self.is_stochastic:
-                n_epochs = choose_max_iter(n_samples, self.batch_size(n_samples))
+                batch_size, n_bits = (
+                    self.batch_size(n_samples),
+                    estimator._target_.n_bits,
+                )
+                n_epochs = choose_max_iter(n_samples, batch_size, n_bits)
         return Course(n_epochs, estimator.learning_rate_init)
 
     def _build(self, samples: Samples, options: Options, least_rows: int) -> None:

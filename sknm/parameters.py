@@ -59,18 +59,16 @@ learning_rate_init : float, default=0.02
 
 alpha : float or "auto", default="auto"
     Weight decay: the share of a weight that a step takes away, over the learning rate.
-    "auto": the more, the fewer rows there are, so that in the course of ``fit``, with
-    the defaults, weights without a gradient become ``exp(-1000 / n_samples)`` of what
-    they are at first, but not less than ``exp(-3)``, and ``exp(-1)`` if a batch holds
-    all rows. It is 0.01 in ``partial_fit`` and with other optimisers.
+    "auto": ``330 / n_samples``, but from 0.01 to 0.66, and 0.33 if a batch holds all
+    rows; 0.01 in ``partial_fit`` and with other optimisers than AdamW.
 
 batch_size : int or "auto", default="auto"
     Rows per training step; "auto" takes 128, or 256 from 2000 rows on.
 
 max_iter : int, default=None
-    Number of epochs. None takes 32, 28 below 8000 rows, as many as make 300 steps below
-    2000, or a step for two rows below 600, and 100 steps at least; 100 if a batch holds
-    all rows, and 300 with "lbfgs".
+    Number of epochs. None takes 32, 28 below 8000 rows, and of small data as many as
+    make a step for four rows (two rows of four classes, one row of sixteen), up to 300
+    steps; 100 if a batch holds all rows, and 300 with "lbfgs".
 
 dropout : float, default=0.1
     Share of nodes whose output is left out of a training step, drawn anew for

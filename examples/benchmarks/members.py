@@ -22,6 +22,7 @@ means over the splits of a set, and of these over the sets.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,13 @@ N_MEMBERS, N_TIMES = 8, 4
 CONTESTANTS = ("one", "members", "apart", "longer", "larger")
 
 
-def models_of(contestant: str, family: str, seed: int, n_rows: int) -> list[Any]:
+def models_of(
+    contestant: str, family: str, seed: int, n_rows: int, n_classes: int
+) -> list[Any]:
     """Make the models whose probabilities are averaged: one, but for ``apart``."""
     kind = getattr(sknm, family)
     plain = kind(random_state=seed)
-    n_epochs = choose_max_iter(n_rows, choose_batch_size(n_rows))
+    n_epochs = choose_max_iter(n_rows, choose_batch_size(n_rows), math.log2(n_classes))
     options: dict[str, dict[str, Any]] = {
         "one": {},
         "members": {"n_members": N_MEMBERS},
@@ -66,7 +69,8 @@ def some_rows(data: common.Split, n_rows: int, seed: int) -> common.Split:
 def measure(args: argparse.Namespace, contestant: str, name: str, seed: int) -> None:
     """Fit a contestant to one split, and record what it is worth."""
     data = some_rows(common.split(args.data, name, seed), args.rows, seed)
-    models = models_of(contestant, args.family, seed, len(data.X_train))
+    shape = len(data.X_train), data.n_classes
+    models = models_of(contestant, args.family, seed, *shape)
     with common.Stopwatch() as fitting:
         for model in models:
             model.fit(data.X_train, data.y_train)

@@ -9,7 +9,7 @@ no dropout      of nodes;
 no functions    of numbers;
 no links        all features enter everything;
 longer          twice as many epochs;
-former          without the first three, and 300 steps also for fewer than 600 rows.
+former          without the first three, and at least 300 steps for any number of rows.
 
 One thread; splits as in ``accuracy.py``, with at most ``--rows`` rows for training.
 Results go to a CSV file that is resumed. The report gives, of each part, error, log
@@ -55,10 +55,10 @@ PARTS: dict[str, dict[str, Any]] = {
 }
 
 
-def options_of(part: str, n_rows: int) -> dict[str, Any]:
+def options_of(part: str, n_rows: int, n_classes: int) -> dict[str, Any]:
     """Return what differs from the default, with epochs for so many rows."""
     size = choose_batch_size(n_rows)
-    n_epochs = choose_max_iter(n_rows, size)
+    n_epochs = choose_max_iter(n_rows, size, math.log2(n_classes))
     if part == "longer":
         return {"max_iter": 2 * n_epochs}
     if part == "former":
@@ -77,7 +77,7 @@ def key_of(
 def measure(args: argparse.Namespace, part: str, name: str, seed: int) -> None:
     """Fit to one split, and record what came of it."""
     data = some_rows(common.split(args.data, name, seed), args.rows, seed)
-    options = options_of(part, len(data.X_train))
+    options = options_of(part, len(data.X_train), data.n_classes)
     model = getattr(sknm, args.family)(random_state=seed, **options)
     with common.Stopwatch() as fitting:
         model.fit(data.X_train, data.y_train)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -89,6 +90,11 @@ class ClassTarget(LabelTarget):
     def n_outputs(self) -> int:
         """Number of classes."""
         return len(self._classes)
+
+    @property
+    def n_bits(self) -> float:
+        """Bits that the classes can tell."""
+        return math.log2(max(2, len(self._classes)))
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Find the places of labels among the classes."""

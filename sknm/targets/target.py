@@ -126,6 +126,11 @@ class Target(ABC):
     def n_outputs(self) -> int:
         """Number of outputs of the network."""
 
+    @property
+    def n_bits(self) -> float:
+        """About as many bits as a target tells, by which small data are trained."""
+        return 1.0
+
     @abstractmethod
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Make of targets what the loss takes.

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 SMALL_BATCH, LARGE_BATCH = 128, 256
 """Rows per batch for data of fewer and of more than 2000 rows."""
 
-DECAY_ROWS, MOST_DECAY = 1000, 3.0
-"""Rows in whose training weights without a gradient shrink by e, and the largest power
-of e by which they do with fewer rows."""
+LEAST_DECAY, MOST_DECAY = 0.01, 0.66
+"""Weight decay with very many rows, and with few."""
 
-USUAL_RATE = 0.02 * 0.506
-"""Mean of the learning rate at the defaults."""
+DECAY_ROWS, SMALL_DECAY = 330, 0.33
+"""Rows by which the decay is 1, were there no limit; and with all rows in a batch."""
 
-FEWEST_STEPS, MOST_LEAST_STEPS = 100, 300
-"""Least steps of a training with few rows, and with 600 of them and more."""
+FEWEST_STEPS, ENOUGH_STEPS = 100, 300
+"""Steps with all rows in a batch, and those that small data are trained for at most."""
+
+ROWS_PER_STEP = 4
+"""Rows that are worth a step of small data, if each tells a bit."""
 
 
 def choose_batch_size(n_samples: int) -> int:
@@ -35,12 +37,11 @@ def choose_batch_size(n_samples: int) -> int:
     return min(n_samples, SMALL_BATCH if n_samples < 2000 else LARGE_BATCH)
 
 
-def choose_max_iter(n_samples: int, batch_size: int) -> int:
-    """Epochs: 28, or 32 for large data, or as many as make 300 steps.
+def choose_max_iter(n_samples: int, batch_size: int, n_bits: float = 1.0) -> int:
+    """Epochs: 28, or 32 for large data, or as many as small data are worth.
 
-    With fewer than 600 rows, they are as many as make a step for two rows, and at least
-    100. All rows in a batch make 100: to repeat a row, or to give it a whole-number
-    weight, is then the same.
+    These are a step for four bits that targets tell, up to 300 steps. All rows in a
+    batch make 100: to repeat a row, or to give it a whole-number weight, is the same.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ def choose_max_iter(n_samples: int, batch_size: int) -> int:
         Rows of the training data.
     batch_size : int
         Rows per batch.
+    n_bits : float, default=1.0
+        Bits that a target tells.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def choose_max_iter(n_samples: int, batch_size: int) -> int:
     if n_samples <= batch_size:
         return FEWEST_STEPS
     least = 28 if n_samples < 8000 else 32
-    n_steps = min(MOST_LEAST_STEPS, max(FEWEST_STEPS, n_samples // 2))
+    n_steps = min(ENOUGH_STEPS, n_samples * n_bits / ROWS_PER_STEP)
     return max(least, math.ceil(n_steps / math.ceil(n_samples / batch_size)))
 
 
@@ -74,14 +77,11 @@ def choose_decay(n_samples: int, batch_size: int) -> float:
     Returns
     -------
     float
-        Such that in a training of the usual length and rate, weights without a gradient
-        become ``exp(-1000 / n_samples)`` of what they are at first, but not less than
-        ``exp(-3)``; with all rows in a batch, as with 1000 of them.
+        ``330 / n_samples``, but from 0.01 to 0.66, and 0.33 with all rows in a batch.
     """
-    n_batches = math.ceil(n_samples / batch_size)
-    n_steps = choose_max_iter(n_samples, batch_size) * n_batches
-    total = min(MOST_DECAY, DECAY_ROWS / n_samples) if n_batches > 1 else 1.0
-    return total / (USUAL_RATE * n_steps)
+    if n_samples <= batch_size:
+        return SMALL_DECAY
+    return min(MOST_DECAY, max(LEAST_DECAY, DECAY_ROWS / n_samples))
 
 
 @dataclass(frozen=True)
