@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import torch
 
 from sknm.checks import Samples
 from sknm.prediction import compute
-from sknm.targets import LabelTarget, combined
+from sknm.targets import LabelTarget, Target, combined
 from sknm.training.holdout import FEWEST_EPOCHS, Holdout
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def withhold(
     if len(rows) < LEAST_ROWS:
         return None
     withheld = samples.take(rows)
-    where = torch.as_tensor(rows, device=net.module_.device)
+    where = torch.as_tensor(rows)  # on the CPU, as the order of the rows is drawn
     return Holdout(where, n_epochs, lambda: calibrate(estimator, withheld))
 
 
@@ -65,14 +66,46 @@ def calibrate(estimator: GraphEstimator, samples: Samples) -> None:
     estimator : GraphEstimator
         Its network is looked at as it is.
     samples : Samples
-        Rows that it has not been trained on.
+        Rows that it has not been trained on; a few say nothing, and leave it as it is.
     """
     target = estimator._target_
-    if isinstance(target, LabelTarget) and estimator.calibration_fraction is not None:
+    if _is_told(estimator, samples):
         network, n_jobs = estimator.net_.module_.eval(), estimator.n_jobs
         rows, finish = samples.X.move(estimator.device_), partial(combined, target)
         outputs, _ = compute(network, rows, network.outputs, n_jobs, finish)
+        estimator._target_ = calibrated(estimator, samples, outputs)
+
+
+def calibrated(
+    estimator: GraphEstimator, samples: Samples, outputs: np.ndarray
+) -> Target:
+    """Give the target that an estimator would have if training ended now.
+
+    Parameters
+    ----------
+    estimator : GraphEstimator
+        What is trained.
+    samples : Samples
+        Rows that it has not been trained on.
+    outputs : ndarray of shape (n_samples, n_outputs)
+        Its outputs for them.
+
+    Returns
+    -------
+    Target
+        A copy with the temperature that they tell, if they do.
+    """
+    target = copy.copy(estimator._target_)
+    if isinstance(target, LabelTarget) and _is_told(estimator, samples):
         target.calibrate(samples.y, outputs, samples.weights)
+    return target
+
+
+def _is_told(estimator: GraphEstimator, samples: Samples) -> bool:
+    """Whether rows tell a temperature."""
+    if not isinstance(estimator._target_, LabelTarget):
+        return False
+    return estimator.calibration_fraction is not None and len(samples) >= LEAST_ROWS
 
 
 def some_of_each(

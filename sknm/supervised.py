@@ -36,10 +36,10 @@ label_smoothing : float, default=0.1
 calibration_fraction : float or None, default=0.1
     Share of the training rows (at most 2000 of them) that join a ``fit`` for the last
     15 % of its steps only. Before that, they tell the temperature of the probabilities.
-    Of validation data the temperature is found by these. None leaves the probabilities
-    as they are trained, with the smoothing of labels; so do trainings whose batches
-    hold all rows, of less than 5 epochs or several rounds, and with "lbfgs". Those that
-    go on keep the temperature.
+    Of validation data, if they are 10 rows or more, the temperature is found by these.
+    None leaves the probabilities as they are trained, with the smoothing of labels; so
+    do trainings whose batches hold all rows, of less than 5 epochs or several rounds,
+    and with "lbfgs". Those that go on keep the temperature.
 
 class_weight : dict or "balanced", default=None
     Weights of the classes, ``{label: weight}``, 1 for those not named. "balanced"

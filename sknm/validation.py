@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.metrics import get_scorer
 
+from sknm.calibration import calibrated
 from sknm.checks import Samples
 from sknm.prediction import SolveStats, compute
 from sknm.targets import combined
@@ -47,7 +48,7 @@ class Validation:
         self._loss = _LossOf(estimator, samples)
         self._scorer: _Scorer | None = None
         if estimator.scoring not in (None, "loss"):
-            self._scorer = _Scorer(estimator, X, y, samples.weights)
+            self._scorer = _Scorer(estimator, X, y, samples)
         self.losses: list[float] = []
 
     def __call__(self) -> float:
@@ -88,17 +89,19 @@ class _Scorer:
     """A scorer of the user's, with rows that stay the same."""
 
     def __init__(
-        self, estimator: GraphEstimator, X: Any, y: Any, weights: np.ndarray | None
+        self, estimator: GraphEstimator, X: Any, y: Any, samples: Samples
     ) -> None:
         given: Any = estimator.scoring
         self._scorer = get_scorer(given) if isinstance(given, str) else given
         self._name = f"scoring={given!r}"
         self._estimator, self._X, self._y = estimator, X, y
+        self._samples, weights = samples, samples.weights
         is_weighted = weights is not None and np.ptp(weights) > 0
         self._weights = {"sample_weight": weights} if is_weighted else {}
 
     def __call__(self, outputs: np.ndarray, stats: SolveStats) -> float:
         view = _view(self._estimator, self._X, outputs, stats)
+        view._target_ = calibrated(self._estimator, self._samples, outputs)
         try:
             score = float(self._scorer(view, self._X, self._y, **self._weights))
         except Exception as error:  # whatever it is, it is the scorer's
@@ -136,7 +139,10 @@ def _view(
 
 
 class _Known:
-    """Computes what an estimator does, but for outputs of rows that are known."""
+    """Computes what an estimator does, but for outputs of rows that are known.
+
+    These are what members have together; those of each are computed.
+    """
 
     def __init__(
         self,
@@ -150,5 +156,5 @@ class _Known:
     def __call__(
         self, what: str, X: Any, finish: Any = None
     ) -> tuple[np.ndarray, SolveStats]:
-        is_known = what == "outputs" and X is self._X
+        is_known = what == "outputs" and finish is not None and X is self._X
         return self._found if is_known else self._otherwise(what, X, finish)

@@ -4,12 +4,15 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 from sklearn.datasets import load_digits, make_classification
 from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback
 
+import sknm.calibration
 from sknm import (
+    DEQClassifier,
     FeedForwardClassifier,
     FreeNetClassifier,
     NeuralModuleClassifier,
@@ -137,6 +140,32 @@ def test_validation_data_tell_the_temperature():
     assert model.temperature_ == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize(("n_rows", "is_told"), [(1, False), (9, False), (10, True)])
+def test_a_few_rows_of_validation_data_tell_no_temperature(n_rows, is_told):
+    X, y = blobs()
+    model = small(max_iter=6).fit(X, y, X_val=X[:n_rows], y_val=y[:n_rows])
+    assert (model.temperature_ != 1) == is_told
+
+
+@pytest.mark.parametrize("cls", [NeuralModuleClassifier, DEQClassifier])
+def test_the_temperature_is_that_of_the_graph_as_it_would_be_left(cls, monkeypatch):
+    X, y = blobs()
+    kept = small(cls, max_iter=10).fit(X, y)
+    known = []
+
+    def look(estimator, samples):
+        network = estimator.net_.module_.eval()
+        before = network.outputs(torch.from_numpy(X)).value
+        estimator.net_.settle()
+        known.append((before, network.outputs(torch.from_numpy(X)).value))
+
+    monkeypatch.setattr(sknm.calibration, "calibrate", look)
+    other = small(cls, max_iter=10).fit(X, y)
+    ((before, after),) = known
+    torch.testing.assert_close(before, after, rtol=0, atol=1e-7)
+    np.testing.assert_array_equal(other.node_weights_, kept.node_weights_)
+
+
 @pytest.mark.parametrize(
     "params", [{"batch_size": 400}, {"optimizer": "lbfgs"}, {"max_iter": 4}]
 )
@@ -192,6 +221,27 @@ def test_rows_of_an_interrupted_training_tell_the_temperature():
     X, y = blobs()
     model = small(URNClassifier, callbacks=[Interrupt()]).fit(X, y)
     assert model.n_iter_ == 5
+    assert model.temperature_ != 1
+    assert model.net_.withheld is None
+
+
+@pytest.mark.parametrize("max_iter", [6, 20])
+def test_rows_that_are_interrupted_while_they_tell_it_are_asked_again(
+    max_iter, monkeypatch
+):
+    calibrate, calls = sknm.calibration.calibrate, []
+
+    def interrupted(estimator, samples):
+        calls.append(len(samples))
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        calibrate(estimator, samples)
+
+    monkeypatch.setattr(sknm.calibration, "calibrate", interrupted)
+    X, y = blobs()
+    with pytest.warns(UserWarning, match="interrupted after"):
+        model = small(NeuralModuleClassifier, max_iter=max_iter).fit(X, y)
+    assert len(calls) == 2
     assert model.temperature_ != 1
     assert model.net_.withheld is None
 

@@ -111,6 +111,17 @@ def test_sparse_rows_go_there_in_batches(estimator, data):
     )
 
 
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_rows_that_join_late_are_left_out_there(estimator, n_members):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4))
+    y = X[:, 0] > rng.normal(size=300)
+    options = {"max_iter": 6, "n_members": n_members}
+    model = make(estimator, device="cuda", **options).fit(X, y)
+    assert model.temperature_ != 1
+
+
 @pytest.mark.parametrize("embedding", [None, "piecewise", "periodic"])
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_tables_are_encoded_there(estimator, embedding, monkeypatch):

@@ -93,6 +93,20 @@ def test_scorers_see_the_ensemble(overlapping, scoring):
     np.testing.assert_allclose(found, max(model.validation_scores_), rtol=1e-6)
 
 
+def test_scorers_may_ask_for_deviations():
+    def score(model, X, y):
+        mean, std = model.predict(X, return_std=True)
+        assert std.shape == y.shape
+        return -np.mean(np.square(y - mean))
+
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    y = X[:, 0] ** 2
+    model = make(NeuralModuleRegressor, early_stopping=True, scoring=score)
+    model.fit(X, y, X_val=X[:30], y_val=y[:30])
+    best = max(model.validation_scores_)
+    assert score(model, X[:30], y[:30]) == pytest.approx(best)
+
+
 def test_deviations_have_the_shape_of_predictions():
     X, y = np.linspace(0, 1, 60)[:, None], np.linspace(1, 2, 60)
     model = make(NeuralModuleRegressor).fit(X, y)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import sklearn
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.metrics import get_scorer, log_loss, make_scorer, mean_absolute_error
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -35,6 +36,14 @@ def test_the_last_score_is_that_of_the_fitted_model(halves, every_classifier, na
     model = make(every_classifier, scoring=name).fit(**halves)
     assert len(model.validation_scores_) == model.n_iter_
     expected = get_scorer(name)(model, halves["X_val"], halves["y_val"])
+    assert model.validation_scores_[-1] == pytest.approx(expected, rel=1e-6)
+
+
+def test_scores_heed_the_temperature_also_where_training_goes_on(halves):
+    model = make(scoring="neg_log_loss", warm_start=True).fit(**halves)
+    model.fit(**halves)
+    assert model.temperature_ != 1
+    expected = get_scorer("neg_log_loss")(model, halves["X_val"], halves["y_val"])
     assert model.validation_scores_[-1] == pytest.approx(expected, rel=1e-6)
 
 
@@ -70,7 +79,7 @@ def _early_is_best(estimator, X, y):
 def test_training_stops_by_the_scorer(halves):
     _early_is_best.n_calls = 0
     model = make(early_stopping=True, n_iter_no_change=3, max_iter=30)
-    model.set_params(scoring=_early_is_best).fit(**halves)
+    model.set_params(scoring=_early_is_best, calibration_fraction=None).fit(**halves)
     assert model.validation_scores_ == [-1, -2, -3, -4]
     # The weights are those of the first epoch again.
     first = model.validation_loss_curve_[0]
@@ -91,7 +100,7 @@ def test_the_loss_can_be_the_score(halves, every_estimator):
 
 
 def test_validation_loss_is_the_loss_of_the_rows(halves):
-    model = make(label_smoothing=0.0).fit(**halves)
+    model = make(label_smoothing=0.0, calibration_fraction=None).fit(**halves)
     expected = log_loss(halves["y_val"], model.predict_proba(halves["X_val"]))
     assert model.validation_loss_curve_[-1] == pytest.approx(expected, rel=1e-9)
     model = make(sknm.NeuralModuleRegressor).fit(**halves)
@@ -203,8 +212,10 @@ def test_weights_of_validation_rows_count(halves):
         "y_val": halves["y_val"].repeat(weights),
     }
     for scoring in (None, "loss", "neg_log_loss"):
-        weighted = make(scoring=scoring).fit(**halves, sample_weight_val=weights)
-        expected = make(scoring=scoring).fit(**halves | repeated)
+        # By how far to trust them depends on the number of rows, too.
+        model = make(scoring=scoring, calibration_fraction=None)
+        weighted = clone(model).fit(**halves, sample_weight_val=weights)
+        expected = clone(model).fit(**halves | repeated)
         for name in ("validation_scores_", "validation_loss_curve_"):
             np.testing.assert_allclose(
                 getattr(weighted, name), getattr(expected, name), rtol=1e-9
