@@ -54,7 +54,7 @@ def withhold(
     if len(rows) < LEAST_ROWS:
         return None
     withheld = samples.take(rows)
-    where = torch.as_tensor(rows)  # on the CPU, as the order of the rows is drawn
+    where = torch.as_tensor(rows, device="cpu")  # where the order of rows is drawn
     return Holdout(where, n_epochs, lambda: calibrate(estimator, withheld))
 
 

@@ -20,7 +20,7 @@ from sknm import (
 )
 from sknm.calibration import some_of_each
 from sknm.targets.temperature import best_temperature
-from sknm.training.holdout import JOIN
+from sknm.training.holdout import JOIN, Holdout
 from sknm.training.losses import CrossEntropy
 
 
@@ -164,6 +164,21 @@ def test_the_temperature_is_that_of_the_graph_as_it_would_be_left(cls, monkeypat
     ((before, after),) = known
     torch.testing.assert_close(before, after, rtol=0, atol=1e-7)
     np.testing.assert_array_equal(other.node_weights_, kept.node_weights_)
+
+
+def test_training_sees_nothing_of_the_search_for_the_temperature(
+    every_classifier, monkeypatch
+):
+    X, y = blobs()
+    asked = small(every_classifier, max_iter=8).fit(X, y)
+    monkeypatch.setattr(
+        Holdout, "_join", lambda self, net: setattr(net, "withheld", None)
+    )
+    other = small(every_classifier, max_iter=8).fit(X, y)
+    assert asked.temperature_ != other.temperature_ == 1
+    assert asked.loss_curve_ == other.loss_curve_
+    np.testing.assert_array_equal(asked.predict(X), other.predict(X))
+    np.testing.assert_array_equal(asked.node_weights_, other.node_weights_)
 
 
 @pytest.mark.parametrize(
