@@ -140,7 +140,8 @@ gates : bool, default=True
     Whether each input has a gate while it is trained: a factor of all its weights, 1 at
     first, that is learned at the whole learning rate, so that features soon matter more
     or less than others (the scaling layer of RealMLP, Holzmüller et al. 2024). What is
-    fitted has none: ``input_weights_`` are multiplied by them.
+    fitted has none: ``input_weights_`` are multiplied by them. A network that goes on
+    has them or not as at first; with "lbfgs" there are none.
 
 categorical_features : "from_dtype", array-like of shape (n_features,) or \
 (n_categories,), or None, default="from_dtype"
