@@ -35,8 +35,8 @@ label_smoothing : float, default=0.1
 
 calibration_fraction : float or None, default=0.1
     Share of the training rows (at most 2000 of them) that join a ``fit`` for the last
-    15 % of its steps only. Before that, they tell the temperature of the probabilities.
-    Of validation data, if they are 10 rows or more, the temperature is found by these.
+    15 % of its epochs only. Before that, they tell the temperature of the
+    probabilities. Validation data of 10 rows or more do so instead, if there are any.
     None leaves the probabilities as they are trained, with the smoothing of labels; so
     do trainings whose batches hold all rows, of less than 5 epochs or several rounds,
     and with "lbfgs". Those that go on keep the temperature.

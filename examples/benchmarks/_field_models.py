@@ -30,6 +30,8 @@ FIRST = {
     "module_size": 25,
     "feature_fdr": None,
     "numerical_embedding": None,
+    "gates": False,
+    "alpha": 0.01,
 }
 
 Maker = Callable[..., Any]
@@ -249,17 +251,22 @@ def _named_categories(X: Any) -> dict[str, Any]:
     return {"cat_col_names": names} if names else {}
 
 
-def _sknm(name: str, **fixed: Any) -> Maker:
+def _sknm(name: str) -> Maker:
     """Return a maker of an estimator of sknm's, given rows as they are."""
 
     def make(task: Task, seed: int, **params: Any) -> Any:
         import sknm
 
         kind = "Regressor" if task.classes is None else "Classifier"
-        cls = getattr(sknm, f"{name}{kind}")
-        return cls(**{"random_state": seed} | fixed | params)
+        return getattr(sknm, f"{name}{kind}")(**{"random_state": seed} | params)
 
     return make
+
+
+def _first_modules(task: Task, seed: int, **params: Any) -> Any:
+    """Return the first version's model, but for the epochs of small data."""
+    of_classes = {} if task.classes is None else {"calibration_fraction": None}
+    return _sknm("NeuralModule")(task, seed, **FIRST | of_classes | params)
 
 
 def _equal_layers(task: Task, seed: int, **params: Any) -> Any:
@@ -330,7 +337,7 @@ OURS = dict(
     [
         _model("ff2-eq", "sknm", _equal_layers),
         _model("feed-forward", "sknm", _sknm("FeedForward")),
-        _model("nm-first", "sknm", _sknm("NeuralModule", **FIRST)),
+        _model("nm-first", "sknm", _first_modules),
         _model("neural-modules", "sknm", _sknm("NeuralModule")),
         _model("urn", "sknm", _sknm("URN")),
         _model("dag", "sknm", _sknm("DAG")),

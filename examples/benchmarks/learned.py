@@ -57,7 +57,13 @@ from sknm.plasticity.entering import begin_with
 KEYS = ("family", "data", "n_useless", "variant", "seed")
 COLUMNS = (*KEYS, "session", "error", "cpu", "links", "useless", "sizes")
 VARIANTS = ("learned", "frozen", "all", "random", "again", "first")
-FIRST = {"feature_fdr": None, "numerical_embedding": None}
+FIRST = {
+    "feature_fdr": None,
+    "numerical_embedding": None,
+    "gates": False,
+    "alpha": 0.01,
+    "calibration_fraction": None,
+}
 FIRST_MODULES = {"penalty": "bridge", "module_size": 25}
 KEPT_MODULES = {"lambda_NM": 1e9}
 LEAST_ERROR = 1e-3
