@@ -64,7 +64,9 @@ def test_predictions_are_those_of_a_literal_loop(shells, dtype, n_steps):
     classifier = make(n_steps=n_steps).fit(X, y)
     states, logits = literal_states(classifier, X)
     np.testing.assert_allclose(
-        classifier.predict_proba(X), softmax(logits, axis=1), atol=atol
+        classifier.predict_proba(X),
+        softmax(logits / classifier.temperature_, axis=1),
+        atol=atol,
     )
     np.testing.assert_allclose(classifier.node_values(X), states, atol=10 * atol)
     targets = np.column_stack([y, X[:, 0]])
@@ -162,7 +164,7 @@ def test_a_layered_network_emerges_from_shells():
     ],
 )
 def test_more_neurons_die_of_higher_prices(shells, init, name, prices):
-    model = make(init=init, alpha_neuron=0.0)
+    model = make(init=init, alpha_neuron=0.0, alpha=0.01, calibration_fraction=None)
     counts = [
         len(clone(model).set_params(**{name: price}).fit(*shells).active_nodes_)
         for price in prices
@@ -229,6 +231,7 @@ def test_activity_has_a_price(shells):
 
 def test_a_rising_price_moves_the_structure_of_a_warm_start(shells):
     model = make(alpha_weight=0.05, warm_start=True, max_iter=20, **PLAIN)
+    model.set_params(alpha=0.01)
     counts = []
     for price in 0.02, 0.1, 0.3:
         model.set_params(alpha_weight=price).fit(*shells)

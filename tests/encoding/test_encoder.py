@@ -249,7 +249,8 @@ def test_group_of_the_encoder_says_how_it_is_treated(data):
     short, long = (make(StillModules, max_iter=n).fit(*data) for n in (1, 6))
     assert torch.equal(encoder_of(short).slopes, encoder_of(long).slopes)
     assert not torch.equal(encoder_of(short).centre, encoder_of(long).centre)
-    options = WavyModules(n_nodes=4, max_iter=1).fit(*data).net_.optimizer_.param_groups
+    model = WavyModules(n_nodes=4, max_iter=1, alpha=0.01).fit(*data)
+    options = model.net_.optimizer_.param_groups
     decays = {g["weight_decay"] for g in options}
     assert decays == {0.01, 0.1 * 0.01, 0.0}
 
