@@ -61,6 +61,9 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
     _unit: ClassVar[str] = "graph"
     """Whose nodes get the same features: "node", "module" or "graph"."""
 
+    _decays_by_rows: ClassVar[bool] = True
+    """Whether ``alpha="auto"`` is more for fewer rows."""
+
     _for_study: ClassVar[tuple[str, ...]] = ()
     """Fitted attributes that no prediction needs, and that take much memory."""
 

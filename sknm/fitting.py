@@ -268,7 +268,8 @@ class Fitting:
         alpha = self.estimator.alpha
         if alpha != "auto":
             return float(alpha)
-        if is_part or self.estimator.optimizer != "adamw":
+        is_adamw = self.estimator.optimizer == "adamw"
+        if is_part or not (is_adamw and self.estimator._decays_by_rows):
             return LEAST_DECAY
         return choose_decay(n_samples, self.batch_size(n_samples))
 

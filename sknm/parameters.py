@@ -60,7 +60,8 @@ learning_rate_init : float, default=0.02
 alpha : float or "auto", default="auto"
     Weight decay: the share of a weight that a step takes away, over the learning rate.
     "auto": ``330 / n_samples``, but from 0.01 to 0.66, and 0.33 if a batch holds all
-    rows; 0.01 in ``partial_fit`` and with other optimisers than AdamW.
+    rows; 0.01 in ``partial_fit``, with other optimisers than AdamW, and of a URN, whose
+    weights have prices.
 
 batch_size : int or "auto", default="auto"
     Rows per training step; "auto" takes 128, or 256 from 2000 rows on.

@@ -164,6 +164,8 @@ class URN(GraphEstimator):
     # Each function would be a neuron of its own.
     numerical_embedding: str | None = None
 
+    _decays_by_rows: ClassVar[bool] = False
+
     _constraints: ClassVar[dict[str, list[Any]]] = {
         "n_steps": [Number(Integral, 1, 1000, closed="both")],
         "alpha_weight": [Number(Real, 0, None, closed="left")],
