@@ -69,11 +69,12 @@ def calibrate(estimator: GraphEstimator, samples: Samples) -> None:
         Rows that it has not been trained on; a few say nothing, and leave it as it is.
     """
     target = estimator._target_
-    if _is_told(estimator, samples):
-        network, n_jobs = estimator.net_.module_.eval(), estimator.n_jobs
-        rows, finish = samples.X.move(estimator.device_), partial(combined, target)
-        outputs, _ = compute(network, rows, network.outputs, n_jobs, finish)
-        estimator._target_ = calibrated(estimator, samples, outputs)
+    if not isinstance(target, LabelTarget) or estimator.calibration_fraction is None:
+        return
+    network, n_jobs = estimator.net_.module_.eval(), estimator.n_jobs
+    rows, finish = samples.X.move(estimator.device_), partial(combined, target)
+    outputs, _ = compute(network, rows, network.outputs, n_jobs, finish)
+    estimator._target_ = calibrated(estimator, samples, outputs)
 
 
 def calibrated(
@@ -96,16 +97,10 @@ def calibrated(
         A copy with the temperature that they tell, if they do.
     """
     target = copy.copy(estimator._target_)
-    if isinstance(target, LabelTarget) and _is_told(estimator, samples):
-        target.calibrate(samples.y, outputs, samples.weights)
+    if isinstance(target, LabelTarget) and len(samples) >= LEAST_ROWS:
+        if estimator.calibration_fraction is not None:
+            target.calibrate(samples.y, outputs, samples.weights)
     return target
-
-
-def _is_told(estimator: GraphEstimator, samples: Samples) -> bool:
-    """Whether rows tell a temperature."""
-    if not isinstance(estimator._target_, LabelTarget):
-        return False
-    return estimator.calibration_fraction is not None and len(samples) >= LEAST_ROWS
 
 
 def some_of_each(

@@ -35,6 +35,7 @@ from sknm.training.net import KEPT_HISTORY, TrainingNet
 from sknm.training.network import at_work
 from sknm.training.optimizers import OPTIMIZERS
 from sknm.training.recipe import (
+    FULL_BATCH_EPOCHS,
     LEAST_DECAY,
     Course,
     Options,
@@ -46,9 +47,6 @@ from sknm.validation import Validation
 
 if TYPE_CHECKING:
     from sknm.base import GraphEstimator
-
-FULL_BATCH_EPOCHS = 300
-"""Epochs of optimisers that take all rows at each step."""
 
 LEAST_CHUNK = 512
 """Fewest rows of a first chunk in which it is looked for features that are of use."""

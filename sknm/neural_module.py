@@ -27,7 +27,7 @@ from sknm.training.equation import EquationNetwork
 STRENGTHS: dict[str | None, float] = {
     "evidence": 10.0,
     "bridge": 10.0,
-    "nm": 0.3,
+    "nm": 0.6,
     "l1": 0.1,
     "l2": 0.1,
     None: 0.0,
@@ -60,7 +60,7 @@ lambda_NM : float or "auto", default="auto"
     is in steps of the optimiser: an edge of price 1 shrinks by `lambda_NM` times the
     learning rate at each step; with "bridge", modules don't merge to more than the
     share ``1 / lambda_NM`` of the nodes. "auto" is 10 for "evidence" and "bridge",
-    0.3 for "nm" (which suits ``alpha=0.01``) and 0.1 for "l1" and "l2".
+    0.6 for "nm" and 0.1 for "l1" and "l2".
 
 penalty : {"evidence", "bridge", "nm", "l1", "l2"} or None, default="evidence"
     What keeps edges from existing. "evidence": nothing inside a module; those between

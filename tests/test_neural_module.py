@@ -433,9 +433,8 @@ def test_modules_merge_at_any_learning_rate(standard_digits, rate):
 
 def test_the_papers_rule_leaves_modules_at_its_default_strength(standard_digits):
     X_train, X_test, y_train, y_test = standard_digits
-    # The strength was chosen with this decay; a stronger one leaves a single module.
     model = NeuralModuleClassifier(100, init="dense", penalty="nm", random_state=0)
-    model.set_params(alpha=0.01).fit(X_train, y_train)
+    model.fit(X_train, y_train)
     assert (model.module_sizes_ > 1).sum() >= 2
     assert (model.module_sizes_ == 1).sum() < 50
     assert model.score(X_test, y_test) > 0.95

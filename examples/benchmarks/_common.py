@@ -19,7 +19,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -406,6 +406,43 @@ def add_output_options(parser: argparse.ArgumentParser, csv_path: str) -> None:
     parser.add_argument(
         "--figure", type=Path, help="figure file (default: the CSV file's name, .png)"
     )
+
+
+def study(
+    description: str | None,
+    csv_path: str,
+    contestants: Sequence[str],
+    seeds: Sequence[int],
+) -> argparse.ArgumentParser:
+    """Return a parser for contestants of a family of sknm's on splits of the sets."""
+    result = parser(description, csv_path)
+    add = result.add_argument
+    add("--data", type=Path, help="folder of the data sets")
+    add("--family", default="NeuralModuleClassifier")
+    add("--sets", nargs="+", default=DATA_SETS)
+    add("--seeds", nargs="+", type=int, default=list(seeds))
+    add("--rows", type=int, default=3000)
+    add("--contestants", nargs="+", default=list(contestants), choices=contestants)
+    add("--report-only", action="store_true")
+    return result
+
+
+def measure_missing(
+    args: argparse.Namespace,
+    keys: Sequence[str],
+    key_of: Callable[[argparse.Namespace, str, str, int], tuple[str, ...]],
+    measure: Callable[[argparse.Namespace, str, str, int], None],
+) -> None:
+    """Measure what the CSV file doesn't hold: seeds, then sets, then contestants."""
+    if args.data is None:
+        raise SystemExit("--data is needed, but with --report-only")
+    there = done(read_rows(args.csv), keys)
+    with one_thread():
+        for seed in args.seeds:
+            for name in args.sets:
+                for contestant in args.contestants:
+                    if key_of(args, contestant, name, seed) not in there:
+                        measure(args, contestant, name, seed)
 
 
 def figure_path(args: argparse.Namespace, suffix: str = "") -> Path:

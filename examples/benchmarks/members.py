@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import _common as common
@@ -156,28 +155,10 @@ def report(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Measure what is not there yet, and report."""
-    parser = common.parser(__doc__, "members.csv")
-    parser.add_argument("--data", type=Path, help="folder of the data sets")
-    parser.add_argument("--family", default="NeuralModuleClassifier")
-    parser.add_argument("--sets", nargs="+", default=common.DATA_SETS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--rows", type=int, default=3000)
-    parser.add_argument(
-        "--contestants", nargs="+", default=CONTESTANTS, choices=CONTESTANTS
-    )
-    parser.add_argument("--report-only", action="store_true")
-    args = parser.parse_args()
+    args = common.study(__doc__, "members.csv", CONTESTANTS, range(5)).parse_args()
     print(common.machine())
     if not args.report_only:
-        if args.data is None:
-            parser.error("--data is needed, but with --report-only")
-        there = common.done(common.read_rows(args.csv), KEYS)
-        with common.one_thread():
-            for seed in args.seeds:
-                for name in args.sets:
-                    for contestant in args.contestants:
-                        if key_of(args, contestant, name, seed) not in there:
-                            measure(args, contestant, name, seed)
+        common.measure_missing(args, KEYS, key_of, measure)
     report(args)
 
 

@@ -18,7 +18,7 @@ sets; on how many sets the error is higher, and on how many by more than a stand
 error of the difference, or lower; and the mean calibration error.
 
     python recipe.py --data DIR
-    python recipe.py --data DIR --parts default former --rows 100000
+    python recipe.py --data DIR --contestants default former --rows 100000
     python recipe.py --data DIR --family FreeNetClassifier --seeds 0 1
     python recipe.py --report-only
 """
@@ -28,7 +28,6 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import _common as common
@@ -84,7 +83,7 @@ def measure(args: argparse.Namespace, part: str, name: str, seed: int) -> None:
     probabilities = model.predict_proba(data.X_test).astype(np.float64)
     codes = np.searchsorted(model.classes_, data.y_test)
     row = dict(zip(KEYS, key_of(args, part, name, seed), strict=True)) | {
-        "session": args.session,
+        "session": common.session(),
         "error": float(np.mean(probabilities.argmax(axis=1) != codes)),
         "log_loss": metrics.log_loss(probabilities, codes),
         "ece": metrics.expected_calibration_error(probabilities, codes),
@@ -163,27 +162,10 @@ def report(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Measure what is not there yet, and report."""
-    parser = common.parser(__doc__, "recipe.csv")
-    parser.add_argument("--data", type=Path, help="folder of the data sets")
-    parser.add_argument("--family", default="NeuralModuleClassifier")
-    parser.add_argument("--sets", nargs="+", default=common.DATA_SETS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--rows", type=int, default=3000)
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
-    parser.add_argument("--report-only", action="store_true")
-    args = parser.parse_args()
-    args.session = common.session()
+    args = common.study(__doc__, "recipe.csv", tuple(PARTS), range(3)).parse_args()
     print(common.machine())
     if not args.report_only:
-        if args.data is None:
-            parser.error("--data is needed, but with --report-only")
-        there = common.done(common.read_rows(args.csv), KEYS)
-        with common.one_thread():
-            for seed in args.seeds:
-                for name in args.sets:
-                    for part in args.parts:
-                        if key_of(args, part, name, seed) not in there:
-                            measure(args, part, name, seed)
+        common.measure_missing(args, KEYS, key_of, measure)
     report(args)
 
 

@@ -17,6 +17,9 @@ DECAY_ROWS, SMALL_DECAY = 330, 0.33
 FEWEST_STEPS, ENOUGH_STEPS = 100, 300
 """Steps with all rows in a batch, and those that small data are trained for at most."""
 
+FULL_BATCH_EPOCHS = 300
+"""Epochs of optimisers that take all rows at each step."""
+
 ROWS_PER_STEP = 4
 """Rows that are worth a step of small data, if each tells a bit."""
 

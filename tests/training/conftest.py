@@ -28,6 +28,33 @@ N_FEATURES, N_OUTPUTS = 3, 2
 TIGHT = SolverOptions("auto", 1e-12, 1e-12, max_iter=500)
 
 
+def modular():
+    blocks = [torch.ones(4, 4), torch.ones(3, 3), torch.ones(1, 1)]
+    return Topology(torch.block_diag(*blocks).bool().fill_diagonal_(False).numpy())
+
+
+def cyclic():
+    complete = ~torch.eye(6, dtype=torch.bool)
+    return Topology(complete.numpy())
+
+
+def mixed():
+    """Two cycles, a path between them, and nodes on none."""
+    mask = torch.zeros(7, 7, dtype=torch.bool)
+    for i, j in [(0, 1), (1, 0), (1, 2), (2, 3), (3, 4), (4, 3), (4, 5), (0, 6)]:
+        mask[i, j] = True
+    return Topology(mask.numpy())
+
+
+GRAPHS = {
+    "modules": (modular(), None, None),
+    "complete": (cyclic(), None, None),
+    "mixed": (mixed(), None, None),
+    "layers": (Topology.layered([4, 3]), 4, 3),
+    "acyclic": (Topology.triangular(6), None, None),
+}
+
+
 @dataclass
 class Watched(FixedRule):
     """Changes nothing; writes down what it is asked, and wants some rounds more."""
@@ -108,6 +135,17 @@ def make_network():
         if options.get("n_members", 1) > 1:
             network.multiply(options["n_members"])
         return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_on(make_network):
+    """Return a function that makes a network over a graph of that name."""
+
+    def make(name, **options):
+        topology, n_inlets, n_outlets = GRAPHS[name]
+        return make_network(topology, n_inlets=n_inlets, n_outlets=n_outlets, **options)
 
     return make
 

@@ -7,7 +7,6 @@ from scipy import sparse
 
 from sknm.compute.rows import SparseBatch
 from sknm.graph.blocks import ModuleWeights
-from sknm.graph.topology import Topology
 from sknm.graph.trace import Trace
 from sknm.training.equation import SPARSE_CHUNK_ELEMENTS
 from sknm.training.network import CHUNK_ELEMENTS
@@ -15,40 +14,12 @@ from sknm.training.network import CHUNK_ELEMENTS
 N_FEATURES, N_OUTPUTS, N_ROWS = 3, 2, 7
 
 
-def modular():
-    blocks = [torch.ones(4, 4), torch.ones(3, 3), torch.ones(1, 1)]
-    return Topology(torch.block_diag(*blocks).bool().fill_diagonal_(False).numpy())
-
-
-def cyclic():
-    complete = ~torch.eye(6, dtype=torch.bool)
-    return Topology(complete.numpy())
-
-
-def mixed():
-    """Two cycles, a path between them, and nodes on none."""
-    mask = torch.zeros(7, 7, dtype=torch.bool)
-    for i, j in [(0, 1), (1, 0), (1, 2), (2, 3), (3, 4), (4, 3), (4, 5), (0, 6)]:
-        mask[i, j] = True
-    return Topology(mask.numpy())
-
-
-GRAPHS = {
-    "modules": (modular(), None, None),
-    "complete": (cyclic(), None, None),
-    "mixed": (mixed(), None, None),
-    "layers": (Topology.layered([4, 3]), 4, 3),
-    "acyclic": (Topology.triangular(6), None, None),
-}
+GRAPHS = ["modules", "complete", "mixed", "layers", "acyclic"]
 
 
 @pytest.fixture
-def make(make_network):
-    def make(name, **options):
-        topology, n_inlets, n_outlets = GRAPHS[name]
-        return make_network(topology, n_inlets=n_inlets, n_outlets=n_outlets, **options)
-
-    return make
+def make(make_on):
+    return make_on
 
 
 def batch():
@@ -132,7 +103,7 @@ def test_gradient_of_inputs_is_that_of_finite_differences(make, slopes, name):
 @pytest.mark.parametrize("name", GRAPHS)
 def test_gradient_of_module_weights_is_that_of_all_pairs_inside(make, name):
     network = make(name).train()
-    graph, topology = network.graph, GRAPHS[name][0]
+    graph, topology = network.graph, network.graph.topology
     graph.train_on("all", 1.0)
     X, weights = batch()
     (network(X) * weights).sum().backward()
@@ -157,7 +128,7 @@ def test_only_weights_of_edges_have_a_gradient_where_they_alone_are_trained(make
     network = make("mixed").train()
     X, weights = batch()
     (network(X) * weights).sum().backward()
-    absent = ~torch.from_numpy(GRAPHS["mixed"][0].to_dense())
+    absent = ~torch.from_numpy(network.graph.topology.to_dense())
     assert not network.graph.weights.grad[absent].any()
     assert network.graph.weights.grad[~absent].all()
 

@@ -5,7 +5,6 @@ import torch
 from scipy import sparse
 
 from sknm.compute.rows import SparseBatch
-from sknm.graph.topology import Topology
 from sknm.graph.trace import Trace
 from sknm.training.batches import Batch
 from sknm.training.losses import SquaredError
@@ -21,33 +20,13 @@ SHOWN = [
 ]
 
 
-def modular():
-    blocks = [torch.ones(4, 4), torch.ones(3, 3), torch.ones(1, 1)]
-    return Topology(torch.block_diag(*blocks).bool().fill_diagonal_(False).numpy())
-
-
-def mixed():
-    """Two cycles, a path between them, and nodes on none."""
-    mask = torch.zeros(7, 7, dtype=torch.bool)
-    for i, j in [(0, 1), (1, 0), (1, 2), (2, 3), (3, 4), (4, 3), (4, 5), (0, 6)]:
-        mask[i, j] = True
-    return Topology(mask.numpy())
-
-
-GRAPHS = {
-    "modules": (modular(), None, None),
-    "mixed": (mixed(), None, None),
-    "layers": (Topology.layered([4, 3]), 4, 3),
-    "acyclic": (Topology.triangular(6), None, None),
-}
+GRAPHS = ["modules", "mixed", "layers", "acyclic"]
 
 
 @pytest.fixture
-def make(make_network):
+def make(make_on):
     def make(name, **options):
-        topology, n_inlets, n_outlets = GRAPHS[name]
-        sizes = {"n_inlets": n_inlets, "n_outlets": n_outlets}
-        network = make_network(topology, n_members=N_MEMBERS, **sizes, **options)
+        network = make_on(name, n_members=N_MEMBERS, **options)
         with torch.no_grad():  # signs may be anything once they are trained
             network.members.scales.mul_(torch.linspace(0.5, 2, N_MEMBERS)[:, None])
         return network
