@@ -84,7 +84,7 @@ def assert_consistent(model):
 
 
 @ERRORS
-@pytest.mark.sweep(2)
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("share", SHARES)
 def test_first_fit_that_is_stopped_leaves_something_usable(
     overlapping, every_estimator, share, error
@@ -106,7 +106,7 @@ def test_first_fit_that_is_stopped_leaves_something_usable(
 
 
 @ERRORS
-@pytest.mark.sweep(3)
+@pytest.mark.sweep(6)
 @pytest.mark.parametrize("method", ["fit", "fit anew", "partial_fit", "sparsify"])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
 def test_what_was_fitted_is_as_before_or_consistently_new(

@@ -99,6 +99,7 @@ def test_estimator_passes_check_of_scikit_learn(estimator, check):
         raise
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     BATTERY_OF_ENSEMBLES.args[0],
     [

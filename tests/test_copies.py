@@ -47,7 +47,7 @@ def test_copy_predicts_the_same(overlapping, answers, every_estimator, activatio
 
 
 @BY_EACH_WAY
-@pytest.mark.sweep(3)
+@pytest.mark.sweep(6)
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
 def test_copy_is_trained_on_like_the_original(
     overlapping, answers, every_estimator, optimizer, way
@@ -68,6 +68,7 @@ def test_copy_is_trained_on_like_the_original(
     np.testing.assert_array_equal(answers(twin, X), answers(model, X))
 
 
+@pytest.mark.sweep(3)
 @BY_EACH_WAY
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
 def test_copy_made_between_parts_has_the_momentum(
@@ -97,6 +98,7 @@ def test_copy_of_a_network_that_has_modules_goes_on(overlapping, answers, way):
     np.testing.assert_array_equal(answers(twin, X), answers(model, X))
 
 
+@pytest.mark.sweep(3)
 @BY_EACH_WAY
 def test_copy_made_where_nothing_is_trained_can_be_trained(
     overlapping, every_estimator, way

@@ -60,7 +60,10 @@ def test_monomials_need_few_nodes(degree):
     assert free_error(degree) < 1e-4
 
 
-@pytest.mark.parametrize(("activation", "times"), [("relu", 100), ("squared_relu", 50)])
+@pytest.mark.parametrize(
+    ("activation", "times"),
+    [("relu", 100), pytest.param("squared_relu", 50, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("degree", slow_unless([2, 4, 8, 16], 4))
 def test_two_layers_of_as_many_nodes_are_far_worse(degree, activation, times):
     # measured: 233 times and more with "relu", 122 and more with "squared_relu"

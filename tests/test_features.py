@@ -31,7 +31,9 @@ def model(planted):
     return sknm.NeuralModuleClassifier(random_state=0).fit(X[:1500], y[:1500])
 
 
-@pytest.mark.parametrize("load", [load_breast_cancer, load_digits])
+@pytest.mark.parametrize(
+    "load", [load_breast_cancer, pytest.param(load_digits, marks=pytest.mark.slow)]
+)
 def test_a_default_fit_survives_thirty_useless_columns(load):
     X, X_test, y, y_test = with_noise(load)
     model = sknm.NeuralModuleClassifier(random_state=1, max_iter=20).fit(X, y)
@@ -75,6 +77,7 @@ def test_links_wake_while_training(model):
     assert shares[0] < shares[-1] < 1
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lbfgs"])
 def test_absent_links_have_no_weight(every_estimator, optimizer):
     X, y, groups = make_planted_modules(300, 1, 2, n_useless=12, random_state=0)

@@ -187,6 +187,7 @@ def test_weights_by_code_instead_of_label_are_refused(three):
         make(class_weight={0: 2.0}).fit(X, labels)
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("size", [1e308, 1e-308, 1e-320])
 def test_weights_of_any_size_are_weights(three, answers, every_estimator, size):
     X, y = three

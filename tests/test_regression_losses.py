@@ -121,6 +121,7 @@ def test_means_of_amounts_are_better_by_their_own_loss(counts):
     assert deviance < 1.2 * mean_gamma_deviance(y[1500:], mean[1500:])
 
 
+@pytest.mark.sweep(3)
 @EVERY_LOSS
 def test_every_loss_is_one_of_every_regressor(positive, every_regressor, loss):
     X, y = positive

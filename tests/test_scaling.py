@@ -44,7 +44,7 @@ def test_precision_of_targets_makes_no_difference(data, every_regressor, factor,
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.sweep(2)
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("size", [1e200, 1e-200, 1e300, 1e-300])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_targets_of_any_size_are_fitted(data, every_regressor, size, dtype):

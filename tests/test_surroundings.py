@@ -70,6 +70,7 @@ def elsewhere(overlapping):
     return cache(lambda estimator: use(make(estimator), X.astype(np.float32), y))
 
 
+@pytest.mark.sweep(3)
 @IN_SURROUNDINGS
 def test_surroundings_are_not_felt(
     overlapping, elsewhere, every_estimator, surroundings
@@ -135,6 +136,7 @@ FORK = """
 """
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_forked_children_fit_and_predict(n_jobs):

@@ -77,6 +77,7 @@ def test_tags_tell_what_is_taken(every_estimator):
     assert tags.sparse
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("embedding", [None, "piecewise", "periodic"])
 def test_a_frame_goes_in_as_it_is(every_estimator, data, answers, embedding):
     table, y = data
@@ -134,6 +135,7 @@ def test_numbers_in_frames_are_those_in_arrays(every_estimator, numbers, answers
         assert other.input_weights_.dtype == model.input_weights_.dtype
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("given", [[1, 3], [-3, 3], [False, True, False, True]])
 def test_users_may_say_which_columns_are_categories(every_estimator, given, answers):
     rng = np.random.default_rng(0)
@@ -177,6 +179,7 @@ def test_scales_of_columns_make_no_difference(every_estimator, numbers):
     )
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_outliers_leave_no_solve_open(every_estimator, numbers, dtype):
     X, y = numbers[0].astype(dtype), numbers[1]
@@ -372,6 +375,7 @@ def test_numbers_in_other_arrays_are_numbers(X):
 # What lasts.
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("embedding", [None, "piecewise", "periodic"])
 def test_copies_encode_and_go_on_alike(every_estimator, data, answers, embedding):
     table, y = data
@@ -412,6 +416,7 @@ def test_a_new_fit_learns_the_columns_anew(every_estimator, data, numbers, answe
     assert not hasattr(model, "feature_names_in_")
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -470,6 +475,7 @@ def refused(estimator, table, y, match, error=ValueError):
     assert not hasattr(model, "encoding_")
 
 
+@pytest.mark.sweep(5)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
