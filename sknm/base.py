@@ -32,7 +32,7 @@ from sknm.targets import Target, combined
 from sknm.training.backup import Backup
 from sknm.training.net import TrainingNet
 from sknm.training.network import Network
-from sknm.training.recipe import Course
+from sknm.training.recipe import SHORT_MEMORY, Course
 
 
 class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
@@ -63,6 +63,9 @@ class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
 
     _decays_by_rows: ClassVar[bool] = True
     """Whether ``alpha="auto"`` is more for fewer rows."""
+
+    _memory: ClassVar[float] = SHORT_MEMORY
+    """What AdamW keeps of its average of squared gradients at each step."""
 
     _for_study: ClassVar[tuple[str, ...]] = ()
     """Fitted attributes that no prediction needs, and that take much memory."""

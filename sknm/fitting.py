@@ -213,6 +213,7 @@ class Fitting:
             self.weight_decay(len(samples), is_part),
             batch_size,
             choose_device(estimator.device),
+            estimator._memory,
         )
         if self.goes_on:
             estimator._check_members()

@@ -51,7 +51,8 @@ activation : {"relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", \
 
 optimizer : {"adamw", "sgd", "lbfgs"}, default="adamw"
     How weights are fitted: AdamW, stochastic gradient descent with Nesterov's
-    momentum, or L-BFGS, which takes all rows at once and suits small data.
+    momentum, or L-BFGS, which takes all rows at once and suits small data. AdamW's
+    averages keep 0.9 (gradients) and 0.95 (their squares; of a URN, 0.999) at a step.
 
 learning_rate_init : float, default=0.02
     Peak of the learning rate, which rises from a 25th of it and falls to almost

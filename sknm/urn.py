@@ -27,6 +27,7 @@ from sknm.parameters import (
 from sknm.plasticity.dying import DyingRule
 from sknm.plasticity.locality import place_neurons
 from sknm.supervised import GraphClassifier, GraphRegressor
+from sknm.training.recipe import LONG_MEMORY
 from sknm.training.recursive import RecursiveNetwork
 
 OTHERS, OUTPUTS = 0.3, 0.1
@@ -164,7 +165,9 @@ class URN(GraphEstimator):
     # Each function would be a neuron of its own.
     numerical_embedding: str | None = None
 
+    # Prices were chosen beside a little decay, and for steps that remember long.
     _decays_by_rows: ClassVar[bool] = False
+    _memory: ClassVar[float] = LONG_MEMORY
 
     _constraints: ClassVar[dict[str, list[Any]]] = {
         "n_steps": [Number(Integral, 1, 1000, closed="both")],

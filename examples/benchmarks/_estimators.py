@@ -113,6 +113,15 @@ def _neural_module(**fixed: Any) -> Callable[..., Any]:
     return make
 
 
+def _first_modules(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> Any:
+    """Return NeuralModuleClassifier as in its first version, but for its epochs."""
+    import _former as former
+
+    if n_nodes is not None:
+        params = {"n_nodes": n_nodes, **params}
+    return former.first("NeuralModuleClassifier", random_state=seed, **params)
+
+
 def _plain(name: str) -> Callable[..., Any]:
     """Return a maker of an estimator of sknm, all else at its defaults."""
 
@@ -236,6 +245,7 @@ def _pipeline(seed: int, d: int, c: int, n_nodes: int | None, params: dict) -> A
 #: name -> maker(seed, n_features, n_classes, n_nodes, params)
 FAMILIES: dict[str, Callable[..., Any]] = {
     "nm": _neural_module(),
+    "nm-first": _first_modules,
     "nm-none": _neural_module(penalty=None),
     "nm-l1": _neural_module(penalty="l1"),
     "nm-dense": _neural_module(init="dense", penalty=None),

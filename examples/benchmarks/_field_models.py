@@ -24,16 +24,6 @@ import _estimators as estimators
 import numpy as np
 from _field_data import Task
 
-#: The model of the first version.
-FIRST = {
-    "penalty": "bridge",
-    "module_size": 25,
-    "feature_fdr": None,
-    "numerical_embedding": None,
-    "gates": False,
-    "alpha": 0.01,
-}
-
 Maker = Callable[..., Any]
 
 
@@ -265,8 +255,10 @@ def _sknm(name: str) -> Maker:
 
 def _first_modules(task: Task, seed: int, **params: Any) -> Any:
     """Return the first version's model, but for the epochs of small data."""
-    of_classes = {} if task.classes is None else {"calibration_fraction": None}
-    return _sknm("NeuralModule")(task, seed, **FIRST | of_classes | params)
+    import _former as former
+
+    kind = "Regressor" if task.classes is None else "Classifier"
+    return former.first(f"NeuralModule{kind}", random_state=seed, **params)
 
 
 def _equal_layers(task: Task, seed: int, **params: Any) -> Any:

@@ -41,6 +41,7 @@ from typing import Any
 from unittest import mock
 
 import _common as common
+import _former as former
 import numpy as np
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -57,14 +58,6 @@ from sknm.plasticity.entering import begin_with
 KEYS = ("family", "data", "n_useless", "variant", "seed")
 COLUMNS = (*KEYS, "session", "error", "cpu", "links", "useless", "sizes")
 VARIANTS = ("learned", "frozen", "all", "random", "again", "first")
-FIRST = {
-    "feature_fdr": None,
-    "numerical_embedding": None,
-    "gates": False,
-    "alpha": 0.01,
-    "calibration_fraction": None,
-}
-FIRST_MODULES = {"penalty": "bridge", "module_size": 25}
 KEPT_MODULES = {"lambda_NM": 1e9}
 LEAST_ERROR = 1e-3
 
@@ -135,12 +128,15 @@ def measure(args: argparse.Namespace, name: str, n_useless: int, seed: int) -> N
     kind = getattr(sknm, args.family)
     is_modular = issubclass(kind, NeuralModules)
     kept = KEPT_MODULES if is_modular else {}
-    first = FIRST | (FIRST_MODULES if is_modular else {})
-    plain = {"learned": {}, "all": {"feature_fdr": None}, "first": first}
+    plain = {
+        "learned": kind(),
+        "all": kind(feature_fdr=None),
+        "first": former.first(args.family),
+    }
     if is_modular:
-        plain["frozen"] = kept
-    for variant, options in plain.items():
-        model = kind(random_state=seed, **options)
+        plain["frozen"] = kind(**kept)
+    for variant, model in plain.items():
+        model.set_params(random_state=seed)
         record(args, keys[variant], model, data, n_features)
         if variant == "learned":
             learned = model
@@ -306,7 +302,7 @@ def thresholds(args: argparse.Namespace) -> None:
             models = [
                 kind(random_state=seed),
                 kind(random_state=seed, **KEPT_MODULES),
-                kind(random_state=seed, **FIRST, **FIRST_MODULES),
+                former.first("NeuralModuleClassifier", random_state=seed),
                 HistGradientBoostingClassifier(random_state=seed),
             ]
             found = [

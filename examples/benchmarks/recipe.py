@@ -1,6 +1,7 @@
 """What each part of the training recipe is worth: the default, and without one of them.
 
 default         as it is;
+long memory     with AdamW's average of squared gradients over a thousand steps;
 no gates        without the factors of inputs that are learned;
 little decay    with the weight decay 0.01, for few rows, too;
 no calibration  with all rows from the first epoch on, and probabilities as trained;
@@ -9,7 +10,7 @@ no dropout      of nodes;
 no functions    of numbers;
 no links        all features enter everything;
 longer          twice as many epochs;
-former          without the first three, and at least 300 steps for any number of rows.
+former          without the first four, and at least 300 steps for any number of rows.
 
 One thread; splits as in ``accuracy.py``, with at most ``--rows`` rows for training.
 Results go to a CSV file that is resumed. The report gives, of each part, error, log
@@ -35,6 +36,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import _common as common
+import _former as former
 import _metrics as metrics
 import numpy as np
 from members import some_rows
@@ -48,6 +50,7 @@ KEYS = ("family", "data", "rows", "part", "seed")
 COLUMNS = (*KEYS, "session", "error", "log_loss", "ece", "cpu", "n_iter")
 PARTS: dict[str, dict[str, Any]] = {
     "default": {},
+    "long memory": {},
     "no gates": {"gates": False},
     "little decay": {"alpha": 0.01},
     "no calibration": {"calibration_fraction": None},
@@ -56,7 +59,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "no functions": {"numerical_embedding": None},
     "no links": {"feature_fdr": None},
     "longer": {},
-    "former": {"gates": False, "alpha": 0.01, "calibration_fraction": None},
+    "former": former.RECIPE,
 }
 
 
@@ -83,7 +86,10 @@ def measure(args: argparse.Namespace, part: str, name: str, seed: int) -> None:
     """Fit to one split, and record what came of it."""
     data = some_rows(common.split(args.data, name, seed), args.rows, seed)
     options = options_of(part, len(data.X_train), data.n_classes)
-    model = getattr(sknm, args.family)(random_state=seed, **options)
+    cls = getattr(sknm, args.family)
+    if part in ("long memory", "former"):
+        cls = former.with_long_memory(args.family)
+    model = cls(random_state=seed, **options)
     with common.Stopwatch() as fitting:
         model.fit(data.X_train, data.y_train)
     probabilities = model.predict_proba(data.X_test).astype(np.float64)
@@ -170,23 +176,24 @@ def small(seeds: Sequence[int]) -> None:
     """Print what the recipe makes of small data."""
     X, y = load_diabetes(return_X_y=True)
     flowers = load_iris(return_X_y=True)
-    former = {"gates": False, "alpha": 0.01}
-    for name, options, n_epochs in (
-        ("default", {}, (None, None)),
-        ("former", former, (100, 300)),
+    kinds = "NeuralModuleRegressor", "NeuralModuleClassifier"
+    before = {"gates": False, "alpha": 0.01}
+    today = [getattr(sknm, kind) for kind in kinds]
+    then = [former.with_long_memory(kind) for kind in kinds]
+    for name, (regressor, classifier), options, n_epochs in (
+        ("default", today, {}, (None, None)),
+        ("former", then, before, (100, 300)),
     ):
         scores = [
             cross_val_score(
-                sknm.NeuralModuleRegressor(
-                    random_state=seed, max_iter=n_epochs[0], **options
-                ),
+                regressor(random_state=seed, max_iter=n_epochs[0], **options),
                 X.astype(np.float32),
                 y,
                 cv=KFold(5, shuffle=True, random_state=seed),
             ).mean()
             for seed in seeds
         ]
-        model = sknm.NeuralModuleClassifier(max_iter=n_epochs[1], **options)
+        model = classifier(max_iter=n_epochs[1], **options)
         model.fit(*flowers)  # once, for what the first fit of a process loads
         with common.Stopwatch() as fitting:
             model.fit(*flowers)

@@ -294,7 +294,7 @@ class TrainingNet(TensorNet):
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> TrainingNet:
         """Set up the optimiser."""
         make = OPTIMIZERS[self.options.optimizer]
-        optimizer = make(self.module_.groups(), self.options.alpha)
+        optimizer = make(self.module_.groups(), self.options)
         # Skorch would not let it be another one than at first.
         self.__dict__["optimizer_"] = optimizer
         return self

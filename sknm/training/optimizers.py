@@ -15,6 +15,7 @@ from sknm.compute.adam import AdamW
 from sknm.compute.groups import ParameterGroup
 from sknm.graph.blocks import ModuleWeights
 from sknm.graph.state import GraphState
+from sknm.training.recipe import Options
 
 LBFGS_ITERATIONS = 4
 """Iterations of L-BFGS that make an epoch: after more of them, the graph would be far
@@ -31,8 +32,8 @@ class Optimizer(ABC):
     groups : list of ParameterGroup
         What to optimise. Step scale and parameters of a group that is variable may
         change later.
-    alpha : float
-        Weight decay.
+    options : Options
+        How to train.
 
     Attributes
     ----------
@@ -43,9 +44,9 @@ class Optimizer(ABC):
 
     is_stochastic: ClassVar[bool] = True
 
-    def __init__(self, groups: list[ParameterGroup], alpha: float) -> None:
+    def __init__(self, groups: list[ParameterGroup], options: Options) -> None:
         self._groups = groups
-        self._alpha = alpha
+        self._alpha = options.alpha
 
     @abstractmethod
     def step(self, closure: Callable[[], Tensor], rate: float) -> Tensor:
@@ -132,17 +133,21 @@ class Optimizer(ABC):
 class _Stochastic(Optimizer):
     """What steps that stand for themselves have in common."""
 
-    def __init__(self, groups: list[ParameterGroup], alpha: float) -> None:
-        super().__init__(_joined(groups), alpha)
+    def __init__(self, groups: list[ParameterGroup], options: Options) -> None:
+        super().__init__(_joined(groups), options)
         self._modules: ModuleWeights | None = None
-        options = [
-            {"params": list(g.params), "lr": 0.0, "weight_decay": alpha * g.decay}
+        of_groups = [
+            {
+                "params": list(g.params),
+                "lr": 0.0,
+                "weight_decay": options.alpha * g.decay,
+            }
             for g in self._groups
         ]
-        self._inner = self._make(options)
+        self._inner = self._make(of_groups, options)
 
     @abstractmethod
-    def _make(self, options: list[dict[str, Any]]) -> Any:
+    def _make(self, of_groups: list[dict[str, Any]], options: Options) -> Any:
         """Make what computes the steps."""
 
     @property
@@ -241,8 +246,8 @@ class AdamWOptimizer(_Stochastic):
         """Whether what is remembered is of parameters of their present sizes."""
         return self._inner.fits()
 
-    def _make(self, options: list[dict[str, Any]]) -> AdamW:
-        return AdamW(options)
+    def _make(self, of_groups: list[dict[str, Any]], options: Options) -> AdamW:
+        return AdamW(of_groups, betas=(0.9, options.memory))
 
     def _replace(
         self, options: dict[str, Any], params: list[Tensor], rearrange: Rearrange | None
@@ -279,8 +284,10 @@ class SGDOptimizer(_Stochastic):
         buffers = ((p, self._buffer(p)) for p in self._inner.state)
         return all(buffer is None or buffer.shape == p.shape for p, buffer in buffers)
 
-    def _make(self, options: list[dict[str, Any]]) -> torch.optim.SGD:
-        return torch.optim.SGD(options, 1.0, momentum=0.9, nesterov=True)
+    def _make(
+        self, of_groups: list[dict[str, Any]], options: Options
+    ) -> torch.optim.SGD:
+        return torch.optim.SGD(of_groups, 1.0, momentum=0.9, nesterov=True)
 
     def _replace(
         self, options: dict[str, Any], params: list[Tensor], rearrange: Rearrange | None
@@ -316,8 +323,8 @@ class LBFGSOptimizer(Optimizer):
 
     is_stochastic = False
 
-    def __init__(self, groups: list[ParameterGroup], alpha: float) -> None:
-        super().__init__(groups, alpha)
+    def __init__(self, groups: list[ParameterGroup], options: Options) -> None:
+        super().__init__(groups, options)
         self._inner = torch.optim.LBFGS(
             [p for group in groups for p in group.params],
             1.0,

@@ -20,6 +20,10 @@ FEWEST_STEPS, ENOUGH_STEPS = 100, 300
 FULL_BATCH_EPOCHS = 300
 """Epochs of optimisers that take all rows at each step."""
 
+SHORT_MEMORY, LONG_MEMORY = 0.95, 0.999
+"""What AdamW keeps of its average of squared gradients. Trainings are short, and their
+gradients become small: squares of long ago would keep the steps small as well."""
+
 ROWS_PER_STEP = 4
 """Rows that are worth a step of small data, if each tells a bit."""
 
@@ -101,12 +105,15 @@ class Options:
         Rows per step.
     device : str
         Where to compute.
+    memory : float, default=0.95
+        What AdamW keeps, at each step, of its average of squared gradients.
     """
 
     optimizer: str
     alpha: float
     batch_size: int
     device: str
+    memory: float = SHORT_MEMORY
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from sknm.compute.groups import ParameterGroup
 from sknm.graph.blocks import ModuleWeights
 from sknm.graph.state import EquationState, GraphState
 from sknm.training.optimizers import OPTIMIZERS
+from sknm.training.recipe import Options
 
 N = 6
 EVERY = pytest.mark.parametrize("name", OPTIMIZERS)
@@ -19,6 +20,10 @@ TWO = np.array([0, 0, 0, 1, 1, 1])
 TURNED = np.array([1, 1, 1, 0, 0, 0])
 ONE = np.zeros(N, int)
 ACROSS = np.array([0, 1, 0, 1, 0, 1])
+
+
+def make(name, groups, alpha, **options):
+    return OPTIMIZERS[name](groups, Options(name, alpha, 1, "cpu", **options))
 
 
 def draw(*shape, seed=0, dtype=torch.float64):
@@ -56,11 +61,24 @@ def without_gradient(*params):
     return same_gradients(params, [torch.zeros_like(p) for p in params])
 
 
+@pytest.mark.parametrize("options", [{}, {"memory": 0.999}])
+def test_adamw_remembers_as_long_as_it_is_told(options):
+    p, q = parameter(4), parameter(4)
+    beta_2 = options.get("memory", 0.95)
+    peer = torch.optim.AdamW([q], 0.1, betas=(0.9, beta_2), weight_decay=0.2)
+    optimizer = make("adamw", [ParameterGroup([p])], 0.2, **options)
+    for size in 1.0, 100.0, 0.01, 1.0:
+        optimizer.step(same_gradients([p], [draw(4) * size]), 0.1)
+        same_gradients([q], [draw(4) * size])()
+        peer.step()
+    torch.testing.assert_close(p, q, rtol=1e-12, atol=0)
+
+
 @EVERY
 def test_steps_go_downhill(name):
     p, q = parameter(3), parameter(2, 2)
     groups = [ParameterGroup([p]), ParameterGroup([q], step_scale=0.5)]
-    optimizer = OPTIMIZERS[name](groups, alpha=0.0)
+    optimizer = make(name, groups, 0.0)
     first = bowl(p, q)()
     for _ in range(20):
         optimizer.step(bowl(p, q), 0.05)
@@ -72,7 +90,7 @@ def test_first_step_of_adam_is_the_rate_times_the_scale_of_the_group():
     before = p.detach().clone()
     groups = [ParameterGroup([p]), ParameterGroup([q], step_scale=0.25)]
     closure = same_gradients([p, q], [torch.ones(4).double()] * 2)
-    OPTIMIZERS["adamw"](groups, 0.0).step(closure, 0.1)
+    make("adamw", groups, 0.0).step(closure, 0.1)
     torch.testing.assert_close(p.detach(), before - 0.1)
     torch.testing.assert_close(q.detach(), before - 0.025)
 
@@ -87,7 +105,7 @@ def test_each_group_decays_as_it_says(name, factor):
         for p, (step_scale, decay) in zip(params, shares, strict=True)
     ]
     before = params[0].detach().clone()
-    OPTIMIZERS[name](groups, alpha=0.2).step(without_gradient(*params), 0.1)
+    make(name, groups, 0.2).step(without_gradient(*params), 0.1)
     for p, (step_scale, decay) in zip(params, shares, strict=True):
         kept = 1 - factor * 0.1 * step_scale * 0.2 * decay
         torch.testing.assert_close(p.detach(), before * kept)
@@ -96,10 +114,10 @@ def test_each_group_decays_as_it_says(name, factor):
 @EVERY
 def test_decay_can_change(name):
     p, expected = parameter(3), parameter(3)
-    optimizer = OPTIMIZERS[name]([ParameterGroup([p])], alpha=0.9)
+    optimizer = make(name, [ParameterGroup([p])], 0.9)
     optimizer.set_decay(0.1)
     optimizer.step(bowl(p), 0.1)
-    OPTIMIZERS[name]([ParameterGroup([expected])], alpha=0.1).step(bowl(expected), 0.1)
+    make(name, [ParameterGroup([expected])], 0.1).step(bowl(expected), 0.1)
     assert torch.equal(p, expected)
 
 
@@ -108,10 +126,10 @@ def test_groups_that_are_treated_alike_move_as_they_would_alone(name):
     together = [parameter(3, seed=k) for k in range(4)]
     alone = [parameter(3, seed=k) for k in range(4)]
     scales = [0.5, 1.0, 0.5, 1.0]
-    optimizer = OPTIMIZERS[name](groups_of(together, scales), 0.1)
+    optimizer = make(name, groups_of(together, scales), 0.1)
     assert len(optimizer.param_groups) == 2
     others = [
-        OPTIMIZERS[name](groups_of([p], [scale]), 0.1)
+        make(name, groups_of([p], [scale]), 0.1)
         for p, scale in zip(alone, scales, strict=True)
     ]
     for _ in range(3):
@@ -134,7 +152,7 @@ def test_groups_that_are_given_are_left_as_they_are(name):
     # An encoder may keep its group, and give it to one optimiser after another.
     groups = [ParameterGroup([parameter(2)]), ParameterGroup([parameter(3)])]
     for _ in range(2):
-        OPTIMIZERS[name](groups, 0.1)
+        make(name, groups, 0.1)
     assert [len(group.params) for group in groups] == [1, 1]
 
 
@@ -142,7 +160,7 @@ def test_groups_that_are_given_are_left_as_they_are(name):
 def test_parameters_of_two_precisions_are_moved(name):
     p, q = parameter(2), draw(2, dtype=torch.float32).requires_grad_()
     expected = p.detach().clone()
-    optimizer = OPTIMIZERS[name]([ParameterGroup([p]), ParameterGroup([q])], 0.0)
+    optimizer = make(name, [ParameterGroup([p]), ParameterGroup([q])], 0.0)
     assert len(optimizer.param_groups) == 2
     for _ in range(3):
         optimizer.step(bowl(p, q), 0.1)
@@ -155,7 +173,7 @@ def test_held_weights_stay(name):
     held = torch.eye(4, dtype=torch.bool)
     before = p.detach().clone()
     groups = [ParameterGroup([p], held=held), ParameterGroup([free])]
-    optimizer = OPTIMIZERS[name](groups, alpha=0.0)
+    optimizer = make(name, groups, 0.0)
     for _ in range(3):
         optimizer.step(bowl(p, free), 0.1)
     assert torch.equal(p[held], before[held])
@@ -168,7 +186,7 @@ def test_held_weights_stay(name):
 
 def test_lbfgs_finds_the_minimum_of_a_bowl():
     p, q = parameter(3), parameter(2, 2)
-    optimizer = OPTIMIZERS["lbfgs"]([ParameterGroup([p, q])], 0.0)
+    optimizer = make("lbfgs", [ParameterGroup([p, q])], 0.0)
     optimizer.step(bowl(p, q), 0.0)  # no rate is asked for
     torch.testing.assert_close(p.detach(), torch.ones(3).double())
     torch.testing.assert_close(q.detach(), torch.ones(2, 2).double())
@@ -182,7 +200,7 @@ def test_lbfgs_has_a_ridge_for_weights_only():
         ParameterGroup([bias], ridge=0.0),
         ParameterGroup([half], ridge=0.5),
     ]
-    optimizer = OPTIMIZERS["lbfgs"](groups, alpha=2.0)
+    optimizer = make("lbfgs", groups, 2.0)
     for _ in range(5):
         optimizer.step(bowl(weight, bias, half), 0.0)
     for p, minimum in [(weight, 1 / 2), (bias, 1.0), (half, 1 / 1.5)]:
@@ -193,18 +211,18 @@ def test_lbfgs_has_a_ridge_for_weights_only():
 
 def test_lbfgs_forgets_curvature_from_step_to_step():
     p, other = parameter(3), parameter(3, seed=1)
-    optimizer = OPTIMIZERS["lbfgs"]([ParameterGroup([p])], 0.0)
+    optimizer = make("lbfgs", [ParameterGroup([p])], 0.0)
     optimizer.step(bowl(p), 0.0)
     p.data.copy_(other.data)
     optimizer.step(bowl(p), 0.0)
-    OPTIMIZERS["lbfgs"]([ParameterGroup([other])], 0.0).step(bowl(other), 0.0)
+    make("lbfgs", [ParameterGroup([other])], 0.0).step(bowl(other), 0.0)
     assert torch.equal(p, other)
     assert optimizer.memory() is None
 
 
 def test_lbfgs_moves_parameters_whose_number_has_changed():
     p = parameter(5)
-    optimizer = OPTIMIZERS["lbfgs"]([ParameterGroup([p])], 0.0)
+    optimizer = make("lbfgs", [ParameterGroup([p])], 0.0)
     optimizer.step(bowl(p), 0.0)
     p.data, p.grad = draw(2), None
     optimizer.change([p], lambda values: values[:2])
@@ -224,7 +242,7 @@ class Descent:
 
     def __init__(self, name, labels=None):
         self.graph = EquationState(0.1 * draw(N, N), draw(N))
-        self.optimizer = OPTIMIZERS[name](self.graph.groups(), alpha=0.0)
+        self.optimizer = make(name, self.graph.groups(), 0.0)
         self.train(labels)
 
     def train(self, labels, is_known=True):
@@ -388,7 +406,7 @@ def at(rows, tensor):
 def test_variable_group_is_never_joined(name):
     graph = GraphState(draw(3, 3), draw(3))
     alike = replace(graph.group, params=[parameter(2)], is_variable=False)
-    optimizer = OPTIMIZERS[name]([alike, *graph.groups()], 0.1)
+    optimizer = make(name, [alike, *graph.groups()], 0.1)
     optimizer.follow(graph, is_known=False)
     before = alike.params[0].detach().clone()
     params = [*alike.params, graph.weights, graph.biases]
