@@ -82,8 +82,8 @@ early_stopping : bool, default=False
     weights.
 
 scoring : str or callable, default=None
-    What the validation score is. None: what `score` returns; "loss": the negative loss,
-    which suits whatever is minimised; a name that is known to
+    What the validation score is. None: accuracy, or R², but with another `loss` than
+    "squared_error" the negative loss; "loss": that in any case; a name that is known to
     :func:`sklearn.metrics.get_scorer_names`; or a callable with the signature
     ``scorer(estimator, X, y)``, and ``sample_weight`` where rows are weighted.
 
@@ -189,8 +189,8 @@ best_loss_ : float
     Smallest loss of an epoch.
 
 validation_scores_ : list of float or None
-    Score on the validation data, weighted as they are, after each epoch: accuracy or
-    R², unless `scoring` says otherwise; None without such data.
+    Score on the validation data, weighted as they are, after each epoch, as `scoring`
+    says; None without such data.
 
 validation_loss_curve_ : list of float or None
     Loss on the validation data after each epoch, without what dropout and prices add;

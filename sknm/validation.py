@@ -61,11 +61,12 @@ class Validation:
         if not (np.isfinite(outputs).all() and np.isfinite(loss)):
             raise NonFiniteLoss
         self.losses.append(loss)
-        if estimator.scoring == "loss":
-            return -loss
-        if self._scorer is None:
-            return estimator._target_.score(samples.y, outputs, samples.weights)
-        return self._scorer(outputs, stats)
+        if self._scorer is not None:
+            return self._scorer(outputs, stats)
+        score = None
+        if estimator.scoring is None:
+            score = estimator._target_.score(samples.y, outputs, samples.weights)
+        return -loss if score is None else score
 
 
 class _LossOf:

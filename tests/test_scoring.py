@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sknm
 from sknm.prediction import compute
+from sknm.targets import MEAN_LOSSES, NUMERIC_LOSSES
 
 
 def make(estimator=sknm.FeedForwardClassifier, **parameters):
@@ -53,6 +54,18 @@ def test_scores_of_regressors_are_in_the_units_of_the_user(halves, every_regress
     model.fit(X, y, X_val=X[:40], y_val=y[:40])
     expected = -mean_absolute_error(y[:40], model.predict(X[:40]))
     assert model.validation_scores_[-1] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", [*NUMERIC_LOSSES, *MEAN_LOSSES])
+def test_what_is_minimised_tells_when_to_stop(halves, loss):
+    X, y = halves["X"], np.exp(halves["X"][:, 0])
+    model = make(sknm.FeedForwardRegressor, loss=loss, early_stopping=True)
+    model.fit(X, y, X_val=X[:40], y_val=y[:40])
+    scores = model.validation_scores_
+    if loss == "squared_error":
+        assert scores[-1] == pytest.approx(model.score(X[:40], y[:40]), rel=1e-5)
+    else:
+        np.testing.assert_array_equal(scores, np.negative(model.validation_loss_curve_))
 
 
 def test_training_is_the_same_whoever_looks_on(halves, answers, every_estimator):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.metrics import r2_score
 from torch import nn
 
 from sknm.targets.numeric import as_columns, in_precision_of
@@ -23,9 +22,6 @@ MEAN_LOSSES: dict[str, Callable[[], nn.Module]] = {
 
 TINY = float(np.finfo(np.float64).tiny)
 """Least prediction: none of them is zero, for which these losses have no value."""
-
-MOST_LOGARITHM = 300.0
-"""Largest logarithm that scores know: squares of what it stands for are finite."""
 
 
 @dataclass(eq=False)
@@ -93,13 +89,6 @@ class MeanTarget(Target):
     def combine(self, outputs: np.ndarray) -> np.ndarray:
         """Return the logarithms of the mean predictions."""
         return log_mean_exp(outputs)
-
-    def score(
-        self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
-    ) -> float:
-        """Compute R²."""
-        means = np.exp(np.minimum(outputs.astype(np.float64), MOST_LOGARITHM))
-        return float(r2_score(y, means, sample_weight=weights))
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Compute the means; infinite where they overflow, and nowhere zero."""

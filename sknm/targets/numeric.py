@@ -83,8 +83,10 @@ class NumericTarget(Target):
 
     def score(
         self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
-    ) -> float:
-        """Compute R², of outliers' squares, too."""
+    ) -> float | None:
+        """Compute R², which is a matter of squared errors."""
+        if self.loss != "squared_error":
+            return None
         y, outputs = y.astype(np.float64), outputs.astype(np.float64)
         return float(r2_score(y, outputs, sample_weight=weights))
 

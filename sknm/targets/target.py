@@ -203,10 +203,9 @@ class Target(ABC):
         """
         return outputs.mean(axis=1)
 
-    @abstractmethod
     def score(
         self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
-    ) -> float:
+    ) -> float | None:
         """Score raw outputs; larger is better.
 
         Parameters
@@ -220,9 +219,10 @@ class Target(ABC):
 
         Returns
         -------
-        float
-            The score.
+        float or None
+            The score; None for targets of which nothing tells more than the loss.
         """
+        return None
 
     @abstractmethod
     def decode(self, outputs: np.ndarray) -> np.ndarray:
