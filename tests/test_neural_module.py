@@ -514,7 +514,7 @@ def test_what_has_not_converged_is_told_once(data, activation, solver):
         stability=None,
         solver=solver,
         scale=None,
-        max_iter=5,
+        max_iter=3,
         random_state=0,
     )
     _, messages = warned(lambda: model.fit(X, y))
