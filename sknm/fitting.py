@@ -309,8 +309,6 @@ class Fitting:
                 network.multiply(int(estimator.n_members))
         loss = estimator._target_.make_loss()
         entries, rate = network.graph.entries, estimator.feature_fdr
-        if entries is not None and estimator.gates and self.is_stochastic:
-            entries.add_gates()
         is_left = estimator.encoding_.is_sparse or len(samples) < least_rows
         if entries is not None and rate is not None and not is_left:
             n_outputs = estimator._target_.n_outputs

@@ -138,13 +138,6 @@ default="piecewise"
     itself: piecewise linear between quantiles, or between the splits of a tree on the
     targets, which suits thresholds; or a sum of waves. More than 256 numbers have none.
 
-gates : bool, default=True
-    Whether each input has a gate while it is trained: a factor of all its weights, 1 at
-    first, that is learned at the whole learning rate, so that features soon matter more
-    or less than others (the scaling layer of RealMLP, Holzmüller et al. 2024). What is
-    fitted has none: ``input_weights_`` are multiplied by them. A network that goes on
-    has them or not as at first; with "lbfgs" there are none.
-
 categorical_features : "from_dtype", array-like of shape (n_features,) or \
 (n_categories,), or None, default="from_dtype"
     Which columns are categories: those whose type says so, which are text, truth
@@ -264,7 +257,6 @@ class SharedParameters:
     callbacks: Any = None
     scale: str | None = "robust"
     numerical_embedding: str | None = "piecewise"
-    gates: bool = True
     categorical_features: Any = "from_dtype"
     feature_fdr: float | None = 0.05
     n_members: int = 1
@@ -298,7 +290,6 @@ class SharedParameters:
         "callbacks": [list, tuple, None],
         "scale": [StrOptions({"robust"}), None],
         "numerical_embedding": [StrOptions(set(EMBEDDINGS)), None],
-        "gates": ["boolean"],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "feature_fdr": [Number(Real, 0, 1, closed="neither"), None],
         "n_members": [Number(Integral, 1, MOST_MEMBERS, closed="both")],

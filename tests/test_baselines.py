@@ -139,7 +139,6 @@ def test_step_is_that_of_a_perceptron(overlapping, estimator, sizes):
         y = (y - y.mean()) / y.std()
     model = make(estimator, hidden_layer_sizes=sizes, optimizer="sgd", dropout=0)
     model.set_params(max_iter=1, batch_size=120, learning_rate_init=25.0, alpha=0.01)
-    model.set_params(gates=False)
     if estimator is FeedForwardClassifier:
         model.set_params(label_smoothing=0)
     start = clone(model).set_params(learning_rate_init=1e-30).fit(X, y)

@@ -117,7 +117,7 @@ def test_what_does_not_converge_is_told(overlapping):
     model = make(
         DEQClassifier, n_nodes=20, solver="picard", stability=None, max_iter=60
     )
-    model.set_params(learning_rate_init=0.06, alpha=0.0, gates=False)
+    model.set_params(learning_rate_init=0.06, alpha=0.0)
     with pytest.warns(ConvergenceWarning, match="stability='monotone'"):
         model.fit(X, y)
     assert model.solver_stats_["unconverged"] > 0

@@ -147,7 +147,7 @@ def test_warnings_are_filtered_on_the_workers_as_they_are_here(overlapping, on_c
     X, y = overlapping
     # What tests/test_deq.py shows not to converge.
     model = make(DEQClassifier, n_nodes=20, stability=None, solver="picard")
-    model.set_params(max_iter=60, learning_rate_init=0.06, alpha=0.0, gates=False)
+    model.set_params(max_iter=60, learning_rate_init=0.06, alpha=0.0)
     folds = [(np.arange(len(X)),) * 2]
     with pytest.raises(ConvergenceWarning, match="have not converged"):
         cross_validate(model, X, y, cv=folds, error_score="raise")

@@ -24,9 +24,8 @@ def error(estimator, target, **parameters):
         "dropout": 0.0,
         "batch_size": len(seen),
         "learning_rate_init": 0.05,
-        # What the nodes can do, without functions or a gate of the number they get.
+        # What the nodes can do, without functions of the number that they get.
         "numerical_embedding": None,
-        "gates": False,
     }
     errors = []
     for seed in SEEDS:

@@ -15,7 +15,7 @@ from sknm.training import net
 
 # What can't be seen in a model, and how graphs start, which is over.
 WITHOUT_EFFECT = {"n_jobs", "verbose", "random_state", "device", "warm_start"}
-AT_THE_START = {"init", "module_size", "density", "gates", "calibration_fraction"}
+AT_THE_START = {"init", "module_size", "density", "calibration_fraction"}
 OTHERWISE = {
     "activation": "tanh",
     "scale": None,

@@ -536,7 +536,7 @@ def test_warning_names_residual_and_remedy(data):
         20, init="dense", penalty=None, stability=None, solver="picard", tau=0.0
     )
     model.set_params(max_iter=40, learning_rate_init=0.1, random_state=0)
-    model.set_params(alpha=0.01, gates=False)
+    model.set_params(alpha=0.01)
     _, messages = warned(lambda: model.fit(X, y))
     assert model.solver_stats_["unconverged"] > 0
     (message,) = messages

@@ -60,7 +60,7 @@ def test_early_stopping_returns_to_the_best_weights(estimator, dtype):
     # Features without any relation to the target: only overfitting can happen.
     X, y = rng.normal(size=(160, 8)).astype(dtype), rng.integers(0, 2, 160)
     model = make(estimator, early_stopping=True, n_iter_no_change=8, max_iter=60)
-    model.set_params(learning_rate_init=0.1, alpha=0.01, gates=False)
+    model.set_params(learning_rate_init=0.1, alpha=0.01)
     model.fit(X[:100], y[:100], X_val=X[100:], y_val=y[100:])
     scores = model.validation_scores_
     assert len(scores) == model.n_iter_ < 60

@@ -7,8 +7,8 @@ from typing import Any
 import sknm
 from sknm.training.recipe import LONG_MEMORY
 
-#: The recipe before gates, decay by rows, calibration, and AdamW's short memory.
-RECIPE = {"gates": False, "alpha": 0.01, "calibration_fraction": None}
+#: The recipe before decay by rows, calibration, and AdamW's short memory.
+RECIPE = {"alpha": 0.01, "calibration_fraction": None}
 #: The first version of any estimator had this recipe, and all features as they are.
 FIRST = {**RECIPE, "feature_fdr": None, "numerical_embedding": None}
 #: Its modules did not merge.

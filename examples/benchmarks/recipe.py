@@ -2,7 +2,6 @@
 
 default         as it is;
 long memory     with AdamW's average of squared gradients over a thousand steps;
-no gates        without the factors of inputs that are learned;
 little decay    with the weight decay 0.01, for few rows, too;
 no calibration  with all rows from the first epoch on, and probabilities as trained;
 no smoothing    of labels;
@@ -10,7 +9,7 @@ no dropout      of nodes;
 no functions    of numbers;
 no links        all features enter everything;
 longer          twice as many epochs;
-former          without the first four, and at least 300 steps for any number of rows.
+former          without the first three, and at least 300 steps for any number of rows.
 
 One thread; splits as in ``accuracy.py``, with at most ``--rows`` rows for training.
 Results go to a CSV file that is resumed. The report gives, of each part, error, log
@@ -51,7 +50,6 @@ COLUMNS = (*KEYS, "session", "error", "log_loss", "ece", "cpu", "n_iter")
 PARTS: dict[str, dict[str, Any]] = {
     "default": {},
     "long memory": {},
-    "no gates": {"gates": False},
     "little decay": {"alpha": 0.01},
     "no calibration": {"calibration_fraction": None},
     "no smoothing": {"label_smoothing": 0.0},
@@ -177,12 +175,11 @@ def small(seeds: Sequence[int]) -> None:
     X, y = load_diabetes(return_X_y=True)
     flowers = load_iris(return_X_y=True)
     kinds = "NeuralModuleRegressor", "NeuralModuleClassifier"
-    before = {"gates": False, "alpha": 0.01}
     today = [getattr(sknm, kind) for kind in kinds]
     then = [former.with_long_memory(kind) for kind in kinds]
     for name, (regressor, classifier), options, n_epochs in (
         ("default", today, {}, (None, None)),
-        ("former", then, before, (100, 300)),
+        ("former", then, {"alpha": 0.01}, (100, 300)),
     ):
         scores = [
             cross_val_score(

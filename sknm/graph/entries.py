@@ -56,8 +56,6 @@ class Entries(nn.Module):
         What was found out for the rule that starts a new graph.
     variances : ndarray of shape (n_inputs,) or None
         How much each input varies, with it.
-    gates : Parameter of shape (n_inputs,) or None
-        Factors of the weights of each input while they are trained.
     novelty : float
         Different training rows per weight: repeating rows adds no evidence.
     """
@@ -72,25 +70,6 @@ class Entries(nn.Module):
         self.affinity: Affinity | None = None
         self.variances: np.ndarray | None = None
         self.novelty = 1.0
-        self.gates: nn.Parameter | None = None
-
-    @property
-    def effective(self) -> Tensor:
-        """``U`` as nodes get it, gates included."""
-        if self.gates is None:
-            return self.weights
-        return self.weights * self.gates[:, None]
-
-    def add_gates(self) -> None:
-        """Give each input a gate, which is open: a factor 1."""
-        self.gates = nn.Parameter(torch.ones_like(self.weights[:, 0]))
-
-    @torch.no_grad()
-    def fold_gates(self) -> None:
-        """Multiply the weights by the gates, which are then as at first."""
-        if self.gates is not None:
-            self.weights.mul_(self.gates[:, None])
-            self.gates.fill_(1)
 
     @property
     def n_columns(self) -> int:
@@ -130,9 +109,7 @@ class Entries(nn.Module):
     def groups(self) -> list[ParameterGroup]:
         """Return the weights for an optimiser."""
         self.group.params = [self.weights]
-        if self.gates is None:
-            return [self.group]
-        return [self.group, ParameterGroup([self.gates], decay=0.0, ridge=0.0)]
+        return [self.group]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return arrays: of the weights those that exist, if not all do."""
@@ -147,7 +124,6 @@ class Entries(nn.Module):
             "columns": self.columns,
             "step_scale": self.group.step_scale,
             "novelty": self.novelty,
-            "gates": None if self.gates is None else to_numpy(self.gates),
         }
 
     @own_settings()
@@ -162,8 +138,6 @@ class Entries(nn.Module):
         Entries.__init__(self, torch.tensor(U, device="cpu"), state["columns"])
         self.group.step_scale, self.novelty = state["step_scale"], state["novelty"]
         self.adopt(links)
-        if state["gates"] is not None:
-            self.gates = nn.Parameter(torch.tensor(state["gates"], device="cpu"))
 
 
 def _distinct(columns: Any) -> np.ndarray:

@@ -168,8 +168,6 @@ class TrainingNet(TensorNet):
         self.module_.memory = Memory()
         self.module_.eval()
         if is_whole:
-            if self.module_.graph.entries is not None:
-                self.module_.graph.entries.fold_gates()
             self.optimizer_.rest()
             _seed_by_itself(self.generator)
             self.rule = copy.copy(self.rule)  # which is as between two trainings

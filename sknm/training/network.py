@@ -359,7 +359,7 @@ class LinearEnds(Network):
     @property
     def input_weights(self) -> Tensor:
         """``U``."""
-        return self.entries.effective
+        return self.entries.weights
 
     def multiply(self, n_members: int) -> None:
         """Make a new network one of several members: signs, biases and readouts."""

@@ -69,36 +69,3 @@ def test_absent_edges_take_no_memory():
     links[0] = True
     entries.adopt(links)
     assert len(pickle.dumps(entries)) < whole / 10
-
-
-def test_gates_multiply_the_weights_of_an_input_until_they_are_folded(entries):
-    entries.add_gates()
-    before = entries.weights.detach().clone()
-    assert torch.equal(entries.effective, before)
-    entries.gates.data = torch.tensor([1.0, -2.0, 0.5, 0.0])
-    expected = before * torch.tensor([[1.0], [-2.0], [0.5], [0.0]])
-    assert torch.equal(entries.effective, expected)
-    assert torch.equal(entries.weights, before)
-    entries.fold_gates()
-    assert torch.equal(entries.weights, expected)
-    assert torch.equal(entries.effective, expected)
-    assert torch.equal(entries.gates, torch.ones(4))
-
-
-def test_gates_get_the_whole_step_and_no_decay(entries):
-    assert len(entries.groups()) == 1
-    entries.add_gates()
-    weights, gates = entries.groups()
-    assert (weights.step_scale, weights.decay) == (0.25, 1)
-    assert (gates.step_scale, gates.decay, gates.ridge) == (1, 0, 0)
-    entries.effective.sum().backward()
-    torch.testing.assert_close(entries.gates.grad, entries.weights.detach().sum(1))
-
-
-def test_gates_are_what_they_were_after_a_copy(entries):
-    entries.add_gates()
-    entries.adopt(LINKS)
-    entries.gates.data = torch.tensor([1.0, -2.0, 0.5, 0.0])
-    again = pickle.loads(pickle.dumps(entries))
-    assert torch.equal(again.effective, entries.effective)
-    assert torch.equal(again.gates, entries.gates)
