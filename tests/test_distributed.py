@@ -82,12 +82,13 @@ def make(estimator=NeuralModuleClassifier, **parameters):
 def test_grid_search_finds_what_one_machine_finds(data, client):
     X, y = data
     model = make_pipeline(StandardScaler(), make(module_size=6))
-    here = GridSearchCV(model, GRID, cv=2, error_score="raise").fit(X, y)
-    there = GridSearchCV(model, GRID, cv=2, error_score="raise")
+    how = {"scoring": "neg_log_loss", "cv": 2, "error_score": "raise"}
+    here = GridSearchCV(model, GRID, **how).fit(X, y)
+    there = GridSearchCV(model, GRID, **how)
     with joblib.parallel_config("dask"):
         there.fit(X, y)
     assert len(there.cv_results_["params"]) == 8
-    assert len(set(here.cv_results_["mean_test_score"])) > 2
+    assert len(set(here.cv_results_["mean_test_score"])) > 3
     for name in ["split0_test_score", "split1_test_score", "rank_test_score"]:
         np.testing.assert_array_equal(there.cv_results_[name], here.cv_results_[name])
     assert there.best_params_ == here.best_params_

@@ -50,6 +50,7 @@ def test_grid_search_over_the_parameters_of_the_method(iris):
     assert best.n_nodes == len(best.node_weights_)
 
 
+@pytest.mark.slow
 def test_processes_find_what_one_process_finds(iris):
     X, y = iris
     grid = {"neuralmoduleclassifier__tau": [0.0, 0.1]}

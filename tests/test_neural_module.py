@@ -327,6 +327,7 @@ def test_modules_stay_apart_where_there_is_nothing_to_learn(seed):
     assert model.n_modules_ >= 17
 
 
+@pytest.mark.slow
 def test_strength_matters_over_an_order_of_magnitude(standard_digits):
     X, _, y, _ = standard_digits
     counts = [

@@ -534,6 +534,7 @@ def test_too_many_categories_are_refused(every_estimator, data, monkeypatch):
     refused(every_estimator, table.assign(id=names), y, message)
 
 
+@pytest.mark.slow
 def test_a_million_categories_are_refused_at_once():
     n = 10**6
     table = pd.DataFrame({"x": np.zeros(n), "id": np.arange(n).astype(str)})
