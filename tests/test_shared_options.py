@@ -52,6 +52,17 @@ def test_class_weight_is_the_weight_of_its_rows(overlapping, every_classifier):
     assert expected[:, 1].mean() > plain.predict_proba(X)[:, 1].mean() + 0.02
 
 
+def test_squares_of_gradients_are_remembered_for_long_by_urns_only(
+    overlapping, every_estimator
+):
+    net = make(every_estimator).fit(*overlapping).net_
+    expected = 0.999 if every_estimator.__name__.startswith("URN") else 0.95
+    groups = net.optimizer_.param_groups
+    assert {group["betas"] for group in groups} == {(0.9, expected)}
+    again = pickle.loads(pickle.dumps(net)).optimizer_.param_groups
+    assert [group["betas"] for group in again] == [group["betas"] for group in groups]
+
+
 @ALL
 @pytest.mark.sweep(2)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
