@@ -1,0 +1,129 @@
+"""What displays have in common: matplotlib where it is needed, axes, and colours.
+
+Colours are legible on white and on black, told apart by those who see fewer of them
+(after Okabe & Ito 2008), and, where they mean a sign, by how light they are. Figures
+that displays make themselves are transparent, so that they suit the page they are on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+
+INK = "#7a7a7a"
+"""Text, axes and whatever is no colour: 4.2 to 1 on white and on a dark page."""
+
+NEGATIVE, POSITIVE = "#0072b2", "#e08214"
+"""Colours of the sign of a weight: the second is the lighter one."""
+
+MODULE_COLOURS = (
+    "#0072b2",
+    "#e08214",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#d55e00",
+    "#8c6bb1",
+    "#998a3d",
+)
+"""Colours of modules, one after another and from the first again."""
+
+
+def open_axes(ax: Any, display: str, size: tuple[float, float]) -> Axes:
+    """Return axes to draw on, whose text and lines suit any background.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or None
+        Those of the user; None makes a transparent figure.
+    display : str
+        What asks, for the error.
+    size : tuple of float
+        Width and height of a new figure, in inches.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    ImportError
+        If there is no matplotlib.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"{display}.plot needs matplotlib; install it with "
+            "pip install 'sknm[plot]' or pip install matplotlib."
+        ) from error
+    if ax is None:
+        figure, ax = plt.subplots(figsize=size, layout="constrained")
+        figure.patch.set_alpha(0)
+        ax.patch.set_alpha(0)
+    for spine in ax.spines.values():
+        spine.set_color(INK)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    ax.tick_params(colors=INK, which="both")
+    for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
+        text.set_color(INK)
+    return ax
+
+
+def module_colours(n_modules: int) -> list[str]:
+    """Return a colour for each module.
+
+    Parameters
+    ----------
+    n_modules : int
+        How many there are.
+
+    Returns
+    -------
+    list of str
+        Neighbours differ; more modules than colours share them.
+    """
+    return [MODULE_COLOURS[k % len(MODULE_COLOURS)] for k in range(n_modules)]
+
+
+def signed_colours() -> Colormap:
+    """Return a colour map from negative over transparent to positive values.
+
+    Returns
+    -------
+    matplotlib.colors.LinearSegmentedColormap
+        Whose middle is transparent, so that no weight looks like the background.
+    """
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    low, high = to_rgb(NEGATIVE), to_rgb(POSITIVE)
+    steps = np.linspace(-1, 1, 129)
+    colours = [(*(low if s < 0 else high), abs(s) ** 0.6) for s in steps]
+    return LinearSegmentedColormap.from_list("sign", colours, N=257)
+
+
+def counted(n: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun, such as "1 node" or "2 nodes".
+
+    Parameters
+    ----------
+    n : int
+        The number.
+    singular : str
+        The noun for one.
+    plural : str, optional
+        For several; by default with an s.
+
+    Returns
+    -------
+    str
+        Both.
+    """
+    return f"{n} {singular if n == 1 else plural or singular + 's'}"
