@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+
+from sknm.graph.exchange import Details
+from sknm.graph.topology import Topology
 
 
 class Fitted:
@@ -67,7 +71,51 @@ def topology() -> Any:
     Fitted
         The attribute.
     """
-    return Fitted(lambda estimator, net: net.module_.graph.topology)
+
+    def read(estimator: Any, net: Any) -> Topology:
+        found: Topology = net.module_.graph.topology
+        return found.described(partial(_details, estimator, found))
+
+    return Fitted(read)
+
+
+def _details(estimator: Any, topology: Topology) -> Details:
+    """Say what a network adds to its topology, which has to be as it is now."""
+    graph = estimator.net_.module_.graph
+    if graph.topology != topology:
+        raise ValueError(
+            "The estimator has been trained further, and its edges are others now; "
+            "read topology_ again."
+        )
+    names = estimator._target_.output_names
+    columns = [column.name for column in estimator.encoding_.columns]
+    inputs = [
+        (entry.name, columns[entry.column] if entry.column >= 0 else "")
+        for entry in estimator.encoding_.inputs
+    ]
+    modules = estimator._modules_of_nodes(graph)
+    n, is_apart = topology.n_nodes, graph.entries is not None
+    first = (0,) if estimator.net_.module_.n_members > 1 else ()
+    return Details(
+        weights=graph.show(),
+        biases=np.atleast_2d(estimator.node_biases_)[0],
+        modules=np.zeros(n, dtype=int) if modules is None else modules,
+        names={} if is_apart else _names_of_neurons(n, inputs, names),
+        inputs=inputs if is_apart else [],
+        outputs=names if is_apart else [],
+        input_weights=estimator.input_weights_[first] if is_apart else np.empty((0, n)),
+        output_weights=(
+            estimator.output_weights_[first] if is_apart else np.empty((n, 0))
+        ),
+    )
+
+
+def _names_of_neurons(
+    n: int, inputs: list[tuple[str, str]], outputs: list[str]
+) -> dict[int, str]:
+    """Name the first neurons for inputs, and the last for the outputs of members."""
+    names = {k: f"input {name}" for k, (name, _) in enumerate(inputs)}
+    return names | {n - 1 - k: f"output {name}" for k, name in enumerate(outputs[::-1])}
 
 
 def feature_modules() -> Any:

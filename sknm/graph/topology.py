@@ -22,6 +22,7 @@ from sknm.graph.components import (
     members,
     ordered_strong_components,
 )
+from sknm.graph.exchange import Exchangeable
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Stage:
     blocks: tuple[np.ndarray, ...]
 
 
-class Topology:
+class Topology(Exchangeable):
     """Which edges of a graph exist, and the components that follow from them.
 
     It is the attribute `topology_` of fitted estimators. A topology is never changed:

@@ -75,8 +75,4 @@ def output_names(estimator: Any) -> np.ndarray:
     ndarray of str of shape (n_outputs,)
         The classes, or y0, y1, …; one target alone is y.
     """
-    if hasattr(estimator, "classes_"):
-        return np.array([str(label) for label in estimator.classes_], dtype=object)
-    n_outputs = len(np.atleast_2d(estimator.output_biases_)[0])
-    names = ["y"] if n_outputs == 1 else [f"y{k}" for k in range(n_outputs)]
-    return np.array(names, dtype=object)
+    return np.array(estimator._target_.output_names, dtype=object)

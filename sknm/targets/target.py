@@ -127,6 +127,15 @@ class Target(ABC):
         """Number of outputs of the network."""
 
     @property
+    def output_names(self) -> list[str]:
+        """What the outputs are called: the labels, or y0, y1, …; one alone is y."""
+        labels = self.attributes().get("classes_")
+        if labels is not None:
+            return [str(label) for label in labels]
+        n = self.n_outputs
+        return ["y"] if n == 1 else [f"y{k}" for k in range(n)]
+
+    @property
     def n_bits(self) -> float:
         """About as many bits as a target tells, by which small data are trained."""
         return 1.0
