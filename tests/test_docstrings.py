@@ -21,6 +21,7 @@ from numpydoc.validate import Validator, validate
 
 import sknm
 import sknm.datasets
+import sknm.inspection
 from sknm.graph.topology import Topology
 
 EXCUSED_METHODS = {"ES01", "SA01", "EX01"}
@@ -30,6 +31,7 @@ EXCUSED_INSIDE = {*EXCUSED_METHODS, "PR01", "RT01", "YD01", "SS05"}
 PUBLIC = {
     **{name: getattr(sknm, name) for name in sknm.__all__},
     **{name: getattr(sknm.datasets, name) for name in sknm.datasets.__all__},
+    **{name: getattr(sknm.inspection, name) for name in sknm.inspection.__all__},
     "Topology": Topology,
 }
 MODULES = ["sknm"] + [

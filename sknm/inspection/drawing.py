@@ -93,6 +93,47 @@ def module_colours(n_modules: int) -> list[str]:
     return [MODULE_COLOURS[k % len(MODULE_COLOURS)] for k in range(n_modules)]
 
 
+def depth_colours(n_depths: int) -> list[str]:
+    """Return a colour for each depth, from the first to the last.
+
+    Parameters
+    ----------
+    n_depths : int
+        How many there are.
+
+    Returns
+    -------
+    list of str
+        A walk from blue over violet and pink to orange.
+    """
+    from matplotlib.colors import LinearSegmentedColormap, to_hex
+
+    walk = ["#0072b2", "#8c6bb1", "#cc79a7", "#e08214"]
+    colours = LinearSegmentedColormap.from_list("depth", walk)
+    return [to_hex(colours(k / max(1, n_depths - 1))) for k in range(n_depths)]
+
+
+def text_on(colour: str) -> str:
+    """Return the colour in which text on a filled area is legible.
+
+    Parameters
+    ----------
+    colour : str
+        That of the area.
+
+    Returns
+    -------
+    str
+        White or nearly black, whichever differs more.
+    """
+    from matplotlib.colors import to_rgb
+
+    c = np.array(to_rgb(colour))
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    return "#ffffff" if 1.05 / (luminance + 0.05) > 4.5 else "#14181e"
+
+
 def signed_colours() -> Colormap:
     """Return a colour map from negative over transparent to positive values.
 

@@ -13,6 +13,8 @@ from sknm.graph.origin import Origin
 def topology_report(estimator: Any) -> dict[str, int | float]:
     """Compare the topology of a fitted model with the one that it started with.
 
+    A graph that ends as it began has learned no topology, however well it predicts.
+
     Parameters
     ----------
     estimator : estimator of sknm
@@ -37,6 +39,10 @@ def topology_report(estimator: Any) -> dict[str, int | float]:
         If it is not fitted.
     TypeError
         If it is no estimator of sknm.
+
+    See Also
+    --------
+    TopologyDisplay : The graph of a fitted model, drawn.
 
     Examples
     --------
