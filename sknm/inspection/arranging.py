@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sknm.inspection.bundles import Bundles
-from sknm.inspection.curves import aside, bows, elbows, flat_ended, straight
+from sknm.inspection.curves import aside, bows, elbows, flat_ended
 from sknm.inspection.drawing import INK, depth_colours, module_colours
 from sknm.inspection.ends import Ends
 from sknm.inspection.places import Box, in_columns, pack, pack_best, staircase, within
@@ -60,7 +60,8 @@ class Arrangement(NamedTuple):
         if self.is_staircase:
             return elbows(starts, ends)
         if len(self.discs[1]):
-            return straight(starts, ends)
+            # Bent a little, so that an edge and the one that leads back are two.
+            return bows(starts, ends, np.full(len(starts), 0.06))
         return route(starts, ends, tuple(self.places.mean(axis=0).tolist()))
 
 

@@ -103,22 +103,6 @@ def aside(starts: np.ndarray, ends: np.ndarray, by: np.ndarray) -> np.ndarray:
     return _through(starts, (starts + ends) / 2 + bend, ends)
 
 
-def straight(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Straight lines.
-
-    Parameters
-    ----------
-    starts, ends : ndarray of shape (n, 2)
-        The ends.
-
-    Returns
-    -------
-    ndarray of shape (n, 2, 2)
-        The ends of each.
-    """
-    return np.stack([starts, ends], axis=1)
-
-
 def sign_colours(signs: np.ndarray) -> list[str]:
     """Return the colours of weights; several weights at once are grey.
 
