@@ -5,8 +5,8 @@ Look inside a model
 
 What has a model learned? Displays draw its graph, its matrices of weights, and its
 depths. They work like those of scikit-learn: ``from_estimator`` takes a fitted
-estimator, or a pipeline or search that ends with one, and draws on ``ax`` or on a figure
-of its own, which is transparent and suits light and dark pages.
+estimator, or a pipeline or search that ends with one, and draws on ``ax`` or on a
+figure of its own, which is transparent and suits light and dark pages.
 """
 
 # %%
@@ -38,8 +38,8 @@ TopologyDisplay.from_estimator(few, max_features=12)
 # %%
 # Matrices of weights
 # -------------------
-# The matrix of the edges between nodes, ordered by module: modules are dense blocks, and
-# nothing is between them.
+# The matrix of the edges between nodes, ordered by module: modules are dense blocks,
+# and nothing is between them.
 ModuleMapDisplay.from_estimator(model)
 
 # %%

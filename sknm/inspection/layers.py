@@ -19,6 +19,7 @@ from sknm.inspection.drawing import (
     open_axes,
 )
 from sknm.inspection.ends import KEY, Ends, draw_ends
+from sknm.inspection.models import fitted_estimator
 from sknm.inspection.places import in_columns
 from sknm.inspection.wiring import MOST_DEPTHS, Wiring, in_ranges, read_wiring, vars_of
 
@@ -174,11 +175,12 @@ class LayersDisplay:
         TypeError
             If its nodes have no depths.
         """
-        wiring = read_wiring(estimator, cls.__name__)
+        fitted = fitted_estimator(estimator)
+        wiring = read_wiring(fitted, cls.__name__)
         if not wiring.has_depths:
             raise TypeError(
                 f"{cls.__name__} draws nodes by depth, and those of this "
-                f"{type(estimator).__name__} are on cycles, so that they have none; "
+                f"{type(fitted).__name__} are on cycles, so that they have none; "
                 "use TopologyDisplay or ModuleMapDisplay, or give a URN, a FreeNet or "
                 "another estimator whose graph has no cycle."
             )
@@ -260,7 +262,7 @@ class LayersDisplay:
         n = len(sizes)
         places = in_columns(np.arange(n), np.zeros(n), ends.box)
         colours = depth_colours(n)
-        self._draw_lines(wiring, ends, wiring.groups, places, colours)
+        self._draw_lines(wiring, ends, wiring.groups, places, colours or [INK])
         largest = min(30.0, 0.36 * ends.box.size[0] / max(1, n))
         radii = largest * np.sqrt(sizes / sizes.max(initial=1))
         self.nodes_ = self.ax_.scatter(
@@ -281,9 +283,8 @@ class LayersDisplay:
         colours: list[str] | None,
     ) -> None:
         """Draw edges by how far they lead, in colours of units or of signs."""
-        first, n = len(ends.feature_places), len(places)
-        last = int(wiring.groups.max(initial=-1)) + 1
-        columns = np.full(n, 0)
+        first, last = len(ends.feature_places), int(wiring.groups.max(initial=-1)) + 1
+        columns = np.zeros(len(places), dtype=int)
         columns[units] = wiring.groups
         depths = np.concatenate(
             [np.full(first, -1), columns, np.full(len(ends.output_places), last)]
@@ -298,22 +299,11 @@ class LayersDisplay:
             some = lines.only(which)
             starts, stops = where[some.sources], where[some.targets]
             paths = route(starts, stops, ends.box.middle)
+            own = sign_colours(some.signs)
             if colours is not None:
-                # On one height, what skips layers would lie on what doesn't.
-                is_level = (starts[:, 1] == stops[:, 1]) & (zorder < 1)
-                paths = np.where(
-                    is_level[:, None, None],
-                    bows(starts, stops, np.full(len(starts), 0.25)),
-                    paths,
-                )
-            if colours is None:
-                own = sign_colours(some.signs)
-            else:
-                of_all = [*[INK] * first, *colours, *[INK] * len(ends.output_places)]
-                own = [
-                    of_all[t if s < first else s]
-                    for s, t in zip(some.sources, some.targets, strict=True)
-                ]
+                paths = _apart(paths, starts, stops) if zorder < 1 else paths
+                inner = np.where(some.sources < first, some.targets, some.sources)
+                own = [colours[k] for k in np.minimum(inner - first, last - 1)]
             return draw_lines(
                 self.ax_, paths, some.sizes, own, largest=1.0, zorder=zorder
             )
@@ -341,6 +331,12 @@ class LayersDisplay:
             for text in self.counts_[1:-1]:
                 text.remove()
             del self.counts_[1:-1]
+
+
+def _apart(paths: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """Bend what skips layers on one height: it would lie on what leads to the next."""
+    is_level = (starts[:, 1] == stops[:, 1])[:, None, None]
+    return np.where(is_level, bows(starts, stops, np.full(len(starts), 0.25)), paths)
 
 
 def _by_kind(lines: Bundles, depths: np.ndarray, last: int) -> Bundles:

@@ -156,10 +156,10 @@ class ModuleMapDisplay:
                 f'matrix={matrix!r} is none of "inputs", "nodes" and "outputs"; give '
                 "one of these."
             )
-        wiring = read_wiring(estimator, cls.__name__)
-        if wiring.neurons is not None:
-            display = cls._of_recursive(fitted_estimator(estimator), matrix)
-            return display.plot(ax, colour=colour)
+        fitted = fitted_estimator(estimator)
+        if hasattr(fitted, "node_depth_"):
+            return cls._of_recursive(fitted, matrix).plot(ax, colour=colour)
+        wiring = read_wiring(fitted, cls.__name__)
         weights = wiring.matrix(*MATRICES[matrix])
         names = {"inputs": wiring.feature_names, "outputs": wiring.output_names}
         display = cls(

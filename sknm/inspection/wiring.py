@@ -192,7 +192,7 @@ def unrolled(estimator: Any) -> Wiring:
     places[0, starts] = columns[starts]
     places[levels + 1, between] = d + np.arange(len(between))
     read = np.flatnonzero(V.any(axis=1))
-    places[n_steps, read] = d + len(between) + V[read].argmax(axis=1)
+    places[n_steps, read] = d + len(between) + np.abs(V[read]).argmax(axis=1)
     source, target = np.nonzero(W)
     step, edge = np.nonzero((places[:-1, source] >= 0) & (places[1:, target] >= 0))
     return Wiring(
@@ -222,7 +222,7 @@ def by_main_depth(estimator: Any) -> tuple[np.ndarray, np.ndarray]:
     levels : ndarray of int of shape (n_nodes,)
         Their depths.
     """
-    W, d = estimator.node_weights_, len(estimator.encoding_.inputs)
+    W, d = estimator.node_weights_, len(first_of(estimator.input_weights_))
     n_outputs = estimator.output_weights_.size // len(W)
     n_steps = max((steps[-1] for steps in estimator.node_depth_ if steps), default=1)
     depths = main_depths(W, d, n_outputs, n_steps)
