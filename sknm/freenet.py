@@ -90,6 +90,11 @@ coactivation_ : ndarray of shape (n_nodes, n_nodes)
 coinactivation_ : ndarray of shape (n_nodes, n_nodes)
     Share of the training rows on which neither of two nodes is active: NCIM of [1]_.
 
+coactivation_start_ : ndarray of shape (2, 50) or None
+    The same before the first evolution, in brief: numbers of pairs of nodes by their
+    co-activation, and by their co-inactivation, in 50 bins from 0 to 1. None if there
+    was no evolution yet.
+
 evolution_ : list of dict
     Of each evolution, the number of edges "pruned", "added" and "left".
 
@@ -226,6 +231,8 @@ class FreeNet(SolvedGraph):
         n_before = min(len(vars(self).get("evolution_", ())), KEPT_HISTORY)
         self._is_exhausted_ = len(graph.log) - n_before >= self.max_evolutions
         self._coactivation_ = seen
+        start = self.net_.records[:1]
+        self.coactivation_start_ = np.array(start[0]) if start else None
         self.evolution_ = list(graph.log)
         self.converged_ = self._is_at_rest(graph.topology, seen)
 

@@ -99,7 +99,8 @@ module_sizes_ : ndarray of shape (n_modules,)
 module_history_ : list of dict
     After each epoch: "n_modules", "largest_share" (of the nodes, in the largest
     module), "sizes" (of the modules, largest first), "density" (share of the possible
-    edges that exist) and "links" (share of the edges from inputs to nodes that exist).
+    edges that exist), "links" (share of the edges from inputs to nodes that exist) and
+    "labels" (the module of each node, a tuple that epochs share if nothing changes).
 """
 
 REFERENCES = """

@@ -223,8 +223,10 @@ solver_stats_ : dict
     "unconverged" (share of the rows).
 
 net_ : TrainingNet
-    The net that was trained, with its ``history``; a :class:`skorch.NeuralNet` that
-    trains for the estimator only, whose own methods are to be used.
+    The net that was trained, with its ``history``: of each epoch the "train_loss" and,
+    if node values are searched for, the "iterations" (mean of its steps). It is a
+    :class:`skorch.NeuralNet` that trains for the estimator only, whose own methods are
+    to be used.
 """
 
 

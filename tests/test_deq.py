@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sknm import (
     DEQClassifier,
     DEQRegressor,
+    FreeNetClassifier,
     NeuralModuleClassifier,
     NeuralModuleRegressor,
 )
@@ -159,3 +160,11 @@ def test_warm_start_heeds_a_new_guarantee(overlapping, estimator):
     model.set_params(stability="contraction", margin=0.6, solver="picard").fit(X, y)
     assert np.linalg.norm(model.node_weights_, 2) <= 0.4 + 1e-6
     assert model.solver_stats_["unconverged"] == 0
+
+
+def test_history_tells_how_long_solves_take(overlapping):
+    X, y = overlapping
+    model = DEQClassifier(20, max_iter=3, random_state=0).fit(X, y)
+    assert all(1 <= epoch["iterations"] <= 60 for epoch in model.net_.history)
+    exact = FreeNetClassifier(20, max_iter=3, random_state=0).fit(X, y)
+    assert not any("iterations" in epoch for epoch in exact.net_.history)

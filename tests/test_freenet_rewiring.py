@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sknm import FreeNetClassifier, FreeNetRegressor
 from sknm.graph.topology import Topology
+from sknm.plasticity.coactivation import count_pairs
 from sknm.plasticity.rewiring import count_edges
 
 N_NODES = 20
@@ -121,6 +122,19 @@ def test_weight_of_a_row_is_its_repetition(overlapping, answers):
     assert weighted.topology_ == repeated.topology_
     expected = answers(repeated, X)
     np.testing.assert_allclose(answers(weighted, X), expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("rule", ["gradient", "coactivation"])
+def test_coactivation_before_the_first_evolution_is_remembered(overlapping, rule):
+    X, y = overlapping
+    model = make(rule=rule, max_iter=8, warm_start=True).fit(X, y)
+    before = make(rule=rule, max_iter=8, warm_start=True, max_evolutions=0)
+    assert before.fit(X, y).coactivation_start_ is None
+    start = model.coactivation_start_
+    assert start.shape == (2, 50)
+    assert (start.sum(axis=1) == N_POSSIBLE).all()
+    assert not np.array_equal(start[0], count_pairs(model.coactivation_))
+    assert np.array_equal(model.fit(X, y).coactivation_start_, start)
 
 
 @BOTH

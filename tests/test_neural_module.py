@@ -1,5 +1,6 @@
 """Neural Modules: what they learn, and that their public attributes tell the truth."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -299,6 +300,20 @@ def test_a_stronger_bridge_penalty_keeps_more_modules(data):
     assert counts[0] < counts[1]
 
 
+def test_epochs_share_the_labels_that_stay_the_same(data):
+    X, y = data
+    model = NeuralModuleClassifier(**SMALL, lambda_NM=1e6).fit(X, y)
+    for _ in range(2):
+        model.partial_fit(X, y)
+    history = model.module_history_
+    assert len(history) == 7
+    assert len({id(entry["labels"]) for entry in history[:5]}) == 1
+    assert len({id(entry["labels"]) for entry in history[5:]}) == 1
+    twin = pickle.loads(pickle.dumps(model))
+    assert twin.module_history_ == history
+    assert len({id(entry["labels"]) for entry in twin.module_history_}) <= 2
+
+
 # Modules that follow from the data.
 
 
@@ -462,7 +477,10 @@ def test_module_history_has_an_entry_per_epoch(data):
             "sizes",
             "density",
             "links",
+            "labels",
         }
+        sizes = sorted(np.bincount(entry["labels"]).tolist(), reverse=True)
+        assert sizes == entry["sizes"]
         assert sum(entry["sizes"]) == 20
         assert max(entry["sizes"]) == round(20 * entry["largest_share"])
         assert 1 <= entry["n_modules"] <= 20

@@ -79,6 +79,8 @@ class Trace:
         What there was at both ends.
     is_strained : bool
         Whether a solve came to its iteration limit.
+    n_iter : int
+        Iterations of the solve on the way there, 0 if none was needed.
     activity : Tensor of shape (n_nodes,) or None
         How active each node was, summed over the rows.
     row_activity : Tensor of shape (n_samples,) or None
@@ -90,6 +92,7 @@ class Trace:
     flow: Flow | None = None
     ends: Ends | None = None
     is_strained: bool = False
+    n_iter: int = 0
     activity: Tensor | None = None
     row_activity: Tensor | None = None
     n_passes: int = 0

@@ -16,6 +16,9 @@ from sknm.graph.topology import Topology
 from sknm.plasticity.fixed import FixedRule
 from sknm.plasticity.rule import Change, Epoch
 
+N_BINS = 50
+"""Bins by which pairs of nodes are counted, from 0 to 1."""
+
 
 class Coactivation:
     """How often pairs of nodes are active, or inactive, together (FN, NCAM and NCIM).
@@ -64,6 +67,16 @@ class Coactivation:
         either = alone[:, None] + alone - self._together
         return self._shares(self._total - either)
 
+    def count_pairs(self) -> list[list[int]]:
+        """Count the pairs of different nodes by NCAM, and by NCIM.
+
+        Returns
+        -------
+        list of list of int of shape (2, N_BINS)
+            Pairs whose share is in each of the bins.
+        """
+        return [count_pairs(self.active).tolist(), count_pairs(self.inactive).tolist()]
+
     def _shares(self, counts: np.ndarray) -> np.ndarray:
         # Rounded, so that weighting rows gives what repeating them does.
         return np.round(counts / max(self._total, 1e-300), self._decimals)
@@ -85,6 +98,25 @@ class Coactivation:
         counts[np.triu_indices(n)] = state["_together"]
         counts += np.triu(counts, 1).T
         vars(self).update(state | {"_together": counts})
+
+
+def count_pairs(shares: np.ndarray) -> np.ndarray:
+    """Count pairs of different nodes by what they share.
+
+    Parameters
+    ----------
+    shares : ndarray of shape (n_nodes, n_nodes)
+        NCAM or NCIM.
+
+    Returns
+    -------
+    ndarray of int of shape (N_BINS,)
+        Pairs whose share is in each of the bins.
+    """
+    both, own = (
+        np.histogram(s, N_BINS, (0, 1))[0] for s in (shares, shares.diagonal())
+    )
+    return (both - own) // 2  # each pair is there twice
 
 
 def free_evolve(
@@ -160,12 +192,14 @@ class EvolvingRule(FixedRule):
 
     def epoch(self, graph: EquationState, epoch: Epoch) -> Change:
         """Evolve if it is time; not at the end, unless edges are trained thereafter."""
-        goes_on = False
+        goes_on, record = False, None
         if self._is_due(epoch) and not self.is_exhausted(graph):
             assert epoch.node_values is not None, "co-activation is of node values"
             seen = observe(graph.n_nodes, epoch.node_values)
+            record = None if graph.log else seen.count_pairs()
             goes_on = self.evolve(graph, seen) and epoch.is_last
-        return Change(goes_on=goes_on, summary=f"{graph.topology.n_edges} edges")
+        summary = f"{graph.topology.n_edges} edges"
+        return Change(record=record, goes_on=goes_on, summary=summary)
 
     @torch.no_grad()
     def end(self, graph: EquationState) -> None:

@@ -94,6 +94,7 @@ class ModularRule(Remade):
         self._modules: ModuleWeights | None = None
         self._bridges: Bridges | Encounters | None = None
         self._coming: Callable[[], Plan] | None = None
+        self._told: tuple[int, ...] = ()  # the labels of the last record
 
     @torch.no_grad()
     def start(self, graph: EquationState) -> None:
@@ -136,7 +137,7 @@ class ModularRule(Remade):
             self._guard(graph)
 
     def epoch(self, graph: EquationState, epoch: Epoch) -> Change:
-        """Record the number of modules, the largest one's share, and the density."""
+        """Record the modules, the largest one's share, and the density."""
         if isinstance(self._bridges, Encounters) and not epoch.is_last:
             self._merge(graph, self._bridges)
         topology = graph.topology
@@ -146,8 +147,16 @@ class ModularRule(Remade):
             "largest_share": float(sizes.max() / topology.n_nodes),
             "sizes": sorted(sizes.tolist(), reverse=True),
             "density": topology.density,
+            "labels": self._labels_to_tell(topology),
         }
         return Change(record=record, summary=f"{len(sizes)} modules")
+
+    def _labels_to_tell(self, topology: Topology) -> tuple[int, ...]:
+        """Return the last record's if they are the same: a pickle holds them once."""
+        labels = tuple(topology.labels(self.connection).tolist())
+        if labels != self._told:
+            self._told = labels
+        return self._told
 
     @torch.no_grad()
     def end(self, graph: EquationState) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
+from sknm.plasticity.coactivation import observe
 from sknm.plasticity.fixed import FixedRule
 from sknm.plasticity.rule import Change, Epoch, Step
 
@@ -86,13 +87,16 @@ class RewiringRule(FixedRule):
             self._begin(graph)
         self._is_open = epoch.n_epochs is None
         n_planned, is_due = self._plan(epoch)
-        goes_on = False
+        goes_on, record = False, None
         if is_due and self._n_done < n_planned and self._gradient is not None:
+            if not graph.log and epoch.node_values is not None:
+                record = observe(graph.n_nodes, epoch.node_values).count_pairs()
             self.evolve(graph, self._gradient, n_planned)
             goes_on = self.interval is None
         self._stride = max(1, self._n_rows // OBSERVED_ROWS)
         self._gradient, self._n_rows = None, 0
-        return Change(goes_on=goes_on, summary=f"{graph.topology.n_edges} edges")
+        summary = f"{graph.topology.n_edges} edges"
+        return Change(record=record, goes_on=goes_on, summary=summary)
 
     @torch.no_grad()
     def end(self, graph: EquationState) -> None:

@@ -169,7 +169,7 @@ class _TrainingPass(torch.autograd.Function):
         ctx.X, ctx.passage, ctx.trace = X, passage, trace
         ctx.trained, ctx.factors = network.graph.trained, factors
         ctx.n_fixed = network.encoder.n_fixed
-        trace.is_strained = passage.is_strained
+        trace.is_strained, trace.n_iter = passage.is_strained, passage.found.n_iter
         return network._read(z, V).t()
 
     @staticmethod
@@ -233,7 +233,7 @@ class _MembersPass(torch.autograd.Function):
         ctx.X, ctx.passage, ctx.trace = X, passage, trace
         ctx.trained, ctx.factors = network.graph.trained, factors
         ctx.n_fixed = network.encoder.n_fixed
-        trace.is_strained = passage.is_strained
+        trace.is_strained, trace.n_iter = passage.is_strained, passage.found.n_iter
         return read(z[-V.shape[1] :], V, c)
 
     @staticmethod

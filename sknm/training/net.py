@@ -101,7 +101,7 @@ class TrainingNet(TensorNet):
             progress=self.n_steps_ / self.n_planned if self.n_planned else None,
         )
         self.rule.step(network.graph, step)
-        return {"loss": loss}
+        return {"loss": loss, "iterations": trace.n_iter}
 
     def _compute_gradients(self, batch: Batch, trace: Trace) -> Tensor:
         """Loss and gradients of one batch."""

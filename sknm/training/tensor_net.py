@@ -135,6 +135,7 @@ class TensorNet(_OnlyTrained):
         if iterator is None:
             return
         total = torch.zeros((), dtype=torch.float32, device=self.device)
+        n_iterations = 0  # of solves, where there are any
         n_rows = len(iterator.table)
         if self.withheld is not None:
             n_rows -= len(self.withheld)
@@ -144,12 +145,15 @@ class TensorNet(_OnlyTrained):
             step = step_fn(batch)
             loss = step["loss"]
             total = total + loss * (len(batch) / n_rows)
+            n_iterations += step.get("iterations", 0)
             if k % FINITE_CHECK_INTERVAL == 0:
                 self._check_finite(loss)
             if self._tells_batches:
                 self.notify("on_batch_end", batch=batch, training=training, **step)
         self._check_finite(total)
         self.history.record(f"{prefix}_loss", total.item())
+        if n_iterations:
+            self.history.record("iterations", n_iterations / (k + 1))
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; those of users may end a training after an epoch.

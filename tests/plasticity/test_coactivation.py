@@ -17,8 +17,10 @@ from sknm.graph.problem import SolverOptions
 from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
 from sknm.plasticity.coactivation import (
+    N_BINS,
     Coactivation,
     EvolvingRule,
+    count_pairs,
     free_evolve,
     observe,
 )
@@ -120,6 +122,17 @@ def test_no_pair_is_active_and_inactive_on_the_same_row(active):
     assert (found.active + found.inactive <= 1 + 1e-11).all()
     assert np.array_equal(found.active, found.active.T)
     assert np.array_equal(found.inactive, found.inactive.T)
+
+
+def test_pairs_of_different_nodes_are_counted_once():
+    shares = np.array([[1.0, 0.5, 0.0], [0.5, 0.5, 1.0], [0.0, 1.0, 1.0]])
+    counts = count_pairs(shares)
+    assert len(counts) == N_BINS
+    assert {k: n for k, n in enumerate(counts.tolist()) if n} == {
+        0: 1,
+        N_BINS // 2: 1,
+        N_BINS - 1: 1,
+    }
 
 
 def test_a_node_is_active_above_zero_only():

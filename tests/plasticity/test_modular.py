@@ -453,6 +453,7 @@ def test_record_tells_modules_share_and_density():
         "largest_share": 5 / 8,
         "sizes": [5, 3],
         "density": 26 / 56,
+        "labels": (0, 0, 0, 1, 1, 1, 1, 1),
     }
     assert change.summary == "2 modules"
     assert change.survivors is None
