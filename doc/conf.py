@@ -51,6 +51,7 @@ sphinx_gallery_conf = {
     "reference_url": {"sknm": None},
     "remove_config_comments": True,
     "show_memory": False,
+    "matplotlib_animations": True,
 }
 
 html_theme = "pydata_sphinx_theme"

@@ -17,7 +17,6 @@ import sys
 from importlib.util import find_spec
 
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.datasets import make_classification
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import (
@@ -30,6 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer
 
 from sknm import NeuralModuleClassifier, search_space
+from sknm.inspection import TradeOffDisplay
 
 model = NeuralModuleClassifier(n_nodes=100, max_iter=30, random_state=0)
 for budget in (6, 30, 100):
@@ -122,20 +122,10 @@ else:
 # %%
 # What was tried
 # --------------
-# Each dot is a candidate of the random search.
-tried = search.cv_results_
-rates = np.array(tried["param_learning_rate_init"], dtype=float)
-dropout = np.array(tried["param_dropout"], dtype=float)
-figure, axes = plt.subplots(figsize=(7, 4))
-dots = axes.scatter(rates, tried["mean_test_score"], c=dropout, s=60)
-axes.axhline(untouched, color="gray", linewidth=1)
-axes.annotate("default", (rates.max(), untouched), ha="right", va="bottom")
-axes.set_xscale("log")
-axes.set_xlabel("learning_rate_init")
-axes.set_ylabel("cross-validated accuracy")
-figure.colorbar(dots, label="dropout")
-figure.tight_layout()
+# Each dot is a candidate of the random search; the line is the default.
+display = TradeOffDisplay.from_search(search, params=["learning_rate_init", "dropout"])
+display.ax_.axhline(1 - untouched, color="gray", linewidth=1)
 
 if len(sys.argv) > 1:
-    figure.savefig(sys.argv[1], dpi=110)
+    display.figure_.savefig(sys.argv[1], dpi=110)
 plt.show()

@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "plasticity": {"plasticity", "graph", "compute"},
     "encoding": {"encoding", "compute", "_warnings"},
     "training": {"training", "encoding", "plasticity", "graph", "compute"},
-    "inspection": {"inspection", "graph"},
+    # Of plasticity, what co-activation is: it is defined once.
+    "inspection": {"inspection", "plasticity", "graph"},
     "targets": {"targets", "training", "encoding", "checks"},
 }
 

@@ -7,16 +7,21 @@ that displays make themselves are transparent, so that they suit the page they a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.colors import Colormap
 
 INK = "#7a7a7a"
 """Text, axes and whatever is no colour: 4.2 to 1 on white and on a dark page."""
+
+FONT_SIZE = 8
+"""Of names and numbers beside what they are about, in points."""
 
 NEGATIVE, POSITIVE = "#0072b2", "#e08214"
 """Colours of the sign of a weight: the second is the lighter one."""
@@ -75,6 +80,77 @@ def open_axes(ax: Any, display: str, size: tuple[float, float]) -> Axes:
     for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
         text.set_color(INK)
     return ax
+
+
+def panels(
+    ax: Axes, heights: Sequence[float], widths: Sequence[float] = (1,)
+) -> list[Axes]:
+    """Part axes into panels: what is drawn stays in the place of the user's axes.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        What to part; nothing else is to be seen of it.
+    heights, widths : sequence of float
+        Of the panels, from above to below and from left to right, relative to each
+        other; between them is room for ticks and a line of text.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        The panels, row by row.
+    """
+    ax.set_axis_off()
+    box, point = ax.get_window_extent(), dpi_of(ax) / 72
+    rows = _parts(heights, 4 * FONT_SIZE * point / box.height)
+    columns = _parts(widths, 5 * FONT_SIZE * point / box.width)
+    found = []
+    for top, height in rows:
+        for left, width in columns:
+            inset = ax.inset_axes((left, 1 - top - height, width, height))
+            inset.patch.set_alpha(0)
+            open_axes(inset, "", (1, 1)).tick_params(labelsize=FONT_SIZE)
+            found.append(inset)
+    return found
+
+
+def dpi_of(ax: Axes) -> float:
+    """Return the dots per inch of the figure that axes are on.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        The axes.
+
+    Returns
+    -------
+    float
+        By which lengths in points become lengths on the screen.
+    """
+    figure = ax.get_figure()
+    assert figure is not None, "axes that are drawn on have a figure"
+    return float(figure.dpi)
+
+
+def _parts(sizes: Sequence[float], gap: float) -> list[tuple[float, float]]:
+    """Part the unit interval: where parts begin, and their lengths."""
+    gap = min(gap, 0.5 / len(sizes))
+    unit = (1 - gap * (len(sizes) - 1)) / sum(sizes)
+    starts = np.cumsum([0, *(size * unit + gap for size in sizes[:-1])])
+    return [(start, size * unit) for start, size in zip(starts, sizes, strict=True)]
+
+
+def count_whole(axis: Axis) -> None:
+    """Have the ticks of an axis count by 1, 2, 5, 10, 20, and so on.
+
+    Parameters
+    ----------
+    axis : matplotlib.axis.Axis
+        Where something is counted.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def module_colours(n_modules: int) -> list[str]:

@@ -43,6 +43,7 @@ def topology_report(estimator: Any) -> dict[str, int | float]:
     See Also
     --------
     TopologyDisplay : The graph of a fitted model, drawn.
+    EvolutionDisplay : What was in between.
 
     Examples
     --------
