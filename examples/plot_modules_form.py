@@ -42,8 +42,8 @@ print(f"{model.n_modules_} modules, accuracy {model.score(X_test, y_test):.3f}")
 # %%
 # The same, as it happened
 # ------------------------
-# `bands_` are the polygons of the stream: what is to be seen of them follows the epochs.
-figure, axes = plt.subplots(figsize=(6, 3.4))
+# `bands_` are the polygons of the stream; what is seen of them follows the epochs.
+figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
 display = EvolutionDisplay.from_estimator(model, ax=axes)
 low, high = axes.get_ylim()
 seen = Rectangle((0, low), 0, high - low, transform=axes.transData)
@@ -57,7 +57,7 @@ def show_until(epoch):
     return [display.bands_]
 
 
-animation = FuncAnimation(figure, show_until, frames=model.n_iter_ + 1, interval=150)
+animation = FuncAnimation(figure, show_until, frames=model.n_iter_ + 1)
 figure.canvas.draw()  # also where there is no window
 
 # %%
@@ -78,5 +78,5 @@ scoring = {
 small = NeuralModuleClassifier(100, module_size=10, max_iter=8, random_state=0)
 grid = {"lambda_NM": [1, 5, 30], "tau": [0.02, 0.1]}
 search = GridSearchCV(small, grid, scoring=scoring, refit="score", cv=2)
-TradeOffDisplay.from_search(search.fit(X_train[:400], y_train[:400]))
+TradeOffDisplay.from_search(search.fit(X_train[:600], y_train[:600]))
 plt.show()

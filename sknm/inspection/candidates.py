@@ -68,7 +68,7 @@ class Candidates:
             What it says.
         """
         search = _fitted(search)
-        results = _last_rounds(search.cv_results_)
+        results = _last_rounds(search)
         tried = results["params"]
         chosen = _chosen(tried, params)
         metric = _metric(search, results)
@@ -96,11 +96,20 @@ def _fitted(search: Any) -> Any:
     )
 
 
-def _last_rounds(results: dict[str, Any]) -> dict[str, Any]:
-    """Keep the last round of each candidate of a search that halves."""
-    last = {repr(candidate): k for k, candidate in enumerate(results["params"])}
+def _last_rounds(search: Any) -> dict[str, Any]:
+    """Keep the last round of each candidate of a search that halves.
+
+    What it gives its candidates more and more of is no parameter of theirs.
+    """
+    results, resource = search.cv_results_, getattr(search, "resource", None)
+    tried = [
+        {name: value for name, value in candidate.items() if name != resource}
+        for candidate in results["params"]
+    ]
+    last = {repr(candidate): k for k, candidate in enumerate(tried)}
     kept = sorted(last.values())
-    return {name: np.asarray(column)[kept] for name, column in results.items()}
+    found = {name: np.asarray(column)[kept] for name, column in results.items()}
+    return found | {"params": [tried[k] for k in kept]}
 
 
 def _chosen(tried: Any, params: Any) -> list[str]:

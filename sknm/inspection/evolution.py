@@ -235,7 +235,8 @@ class EvolutionDisplay:
         self.bands_ = self.ax_.fill_between(
             steps, neurons, color=colour, alpha=0.3, linewidth=0
         )
-        self.ax_.plot(steps, neurons, color=colour, linewidth=2)
+        marker = "o" if len(steps) == 1 else ""
+        self.ax_.plot(steps, neurons, color=colour, linewidth=2, marker=marker)
         self._tell("neuron", [int(neurons[0]), int(neurons[-1])])
         self.ax_.set_ylim(0, 1.05 * max(1, neurons.max()))
 

@@ -101,6 +101,8 @@ def stations_of(steps: np.ndarray, labels: np.ndarray) -> list[Station]:
             found[-1].stop = step
         else:
             found.append(Station(step, step, row))
+    if len(steps) == 1:
+        found[0].stop += 1  # else there is nothing to be seen
     order = np.lexsort([station.labels for station in found])
     places = np.argsort(order)
     n_nodes = labels.shape[1]

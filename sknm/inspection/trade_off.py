@@ -117,7 +117,8 @@ class TradeOffDisplay:
         Parameters
         ----------
         search : estimator
-            A fitted search of scikit-learn's, or any with such `cv_results_`.
+            A fitted search of scikit-learn's, or any with such `cv_results_`. Of one
+            that halves, the last round of each candidate is shown.
         params : tuple of str, default=None
             One or two parameters, with the prefix of a pipeline or without. None takes
             `lambda_NM` and `tau` if they were searched, then others in their order.

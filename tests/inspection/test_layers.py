@@ -108,7 +108,7 @@ def test_graphs_with_cycles_are_refused(graph):
 
 
 @pytest.mark.parametrize("level", ["nodes", "layers"])
-def test_drawings_look_as_they_did(three_depths, level, assert_as_before):
+def test_drawings_look_as_they_did(three_depths, level, assert_pictured):
     ax = plt.subplots(figsize=(3, 2.4))[1]
     display = LayersDisplay(**three_depths).plot(ax, level=level)
-    assert_as_before(display, f"layers_{level}")
+    assert_pictured(display, f"layers_{level}")

@@ -144,7 +144,7 @@ def test_parameters_are_checked(graph):
 
 
 @pytest.mark.parametrize("colour", ["module", "weight"])
-def test_pictures_look_as_they_did(two_blocks, colour, assert_as_before):
+def test_pictures_look_as_they_did(two_blocks, colour, assert_pictured):
     ax = plt.subplots(figsize=(3, 2.4))[1]
     display = ModuleMapDisplay(**two_blocks).plot(ax, colour=colour)
-    assert_as_before(display, f"module_map_{colour}")
+    assert_pictured(display, f"module_map_{colour}")

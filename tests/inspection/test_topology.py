@@ -206,7 +206,7 @@ def test_levels_are_checked(graph):
 
 
 @pytest.mark.parametrize("level", ["nodes", "modules"])
-def test_drawings_look_as_they_did(two_modules, level, assert_as_before):
+def test_drawings_look_as_they_did(two_modules, level, assert_pictured):
     ax = plt.subplots(figsize=(3, 2.4))[1]
     display = TopologyDisplay(**two_modules).plot(ax, level=level)
-    assert_as_before(display, f"topology_{level}")
+    assert_pictured(display, f"topology_{level}")
