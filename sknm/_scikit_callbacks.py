@@ -13,11 +13,15 @@ from sknm.training.tensor_net import StopTraining
 if TYPE_CHECKING:
     from sknm.base import GraphEstimator
 
-__all__ = ["CallbackSupport", "EpochTasks", "listeners"]
+__all__ = ["CallbackSupport", "EpochTasks", "listeners", "told_by_us"]
 
 try:
     from sklearn.callback import CallbackSupportMixin as CallbackSupport
+    from sklearn.callback import ProgressBar
 except ImportError:  # before scikit-learn 1.9
+
+    class ProgressBar:  # type: ignore[no-redef]
+        """Stands for scikit-learn's class."""
 
     class CallbackSupport:  # type: ignore[no-redef]
         """Stands for scikit-learn's class."""
@@ -124,3 +128,21 @@ def listeners(
     data = {"X": X, "y": y}
     context.call_on_fit_task_begin(estimator=estimator, **data)
     return [EpochTasks(estimator, work, data, context)]
+
+
+def told_by_us(estimator: GraphEstimator) -> int:
+    """Tell how much of `verbose` is left, if scikit-learn draws a bar already.
+
+    Parameters
+    ----------
+    estimator : GraphEstimator
+        What is fitted.
+
+    Returns
+    -------
+    int
+        0 instead of 1, since two bars would write over each other.
+    """
+    told = getattr(estimator, "_skl_callbacks", None) or []
+    is_drawn = any(isinstance(callback, ProgressBar) for callback in told)
+    return 0 if is_drawn and estimator.verbose == 1 else int(estimator.verbose)

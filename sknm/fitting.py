@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sknm._scikit_callbacks import EpochTasks
+from sknm._scikit_callbacks import EpochTasks, told_by_us
 from sknm.calibration import calibrate, withhold
 from sknm.checks import (
     Samples,
@@ -34,6 +34,7 @@ from sknm.training.holdout import Holdout
 from sknm.training.net import KEPT_HISTORY, TrainingNet
 from sknm.training.network import at_work
 from sknm.training.optimizers import OPTIMIZERS
+from sknm.training.progress import Telling
 from sknm.training.recipe import (
     FULL_BATCH_EPOCHS,
     LEAST_DECAY,
@@ -374,9 +375,9 @@ class Fitting:
             curves = partial(self._curves, len(net.history), monitor, measure)
             for listener in listeners:
                 listener.curves = curves
-            verbose = int(estimator.verbose)
+            telling = Telling(told_by_us(estimator), type(estimator).__name__)
             own = [*listeners, *self._holdouts(samples, validation, course)]
-            ending = train(net, table, course, monitor, callbacks, verbose, own)
+            ending = train(net, table, course, monitor, callbacks, telling, own)
             if ending == "lost":
                 state = "as it was before: no later state is finite"
                 raise divergence(estimator, state)

@@ -119,7 +119,11 @@ n_jobs : int, default=None
     for any number.
 
 verbose : int, default=0
-    Whether to print a line per epoch.
+    How much is told of a training. 0: nothing. 1: a bar on a terminal or in a notebook,
+    with the epoch, the time that is left, the loss, the validation score, and what has
+    become of the graph; a line at the end of ``fit`` where no bar can be drawn, which
+    is in files and in workers of a search. 2: a line for each epoch at the level INFO
+    of the logger "sknm"; to stderr, if no handlers of logging are set up.
 
 callbacks : list of skorch.callbacks.Callback, default=None
     They are told of the training, its epochs and batches, and may stop it: such as

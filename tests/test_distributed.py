@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -132,16 +133,20 @@ def test_an_error_of_a_worker_is_raised_here(
 
 def test_progress_is_printed_on_the_worker(data, client, capfd):
     X, y = data
-    model = make(verbose=1)
+    model = make()
 
-    def fit_and_listen():
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            model.fit(X, y)
-        return printed.getvalue()
+    def fit_and_listen(verbose):
+        with contextlib.redirect_stderr(io.StringIO()) as printed:
+            clone(model).set_params(verbose=verbose).fit(X, y)
+        return printed.getvalue().splitlines()
 
-    lines = client.submit(fit_and_listen).result().splitlines()
-    assert [line.split(":")[0] for line in lines] == [f"epoch {k}" for k in range(1, 6)]
-    assert "epoch" not in capfd.readouterr().out
+    lines = client.submit(fit_and_listen, 2).result()
+    assert [line.split(":")[0].split(", ")[1] for line in lines] == [
+        f"epoch {k} of 5" for k in range(1, 6)
+    ]
+    (line,) = client.submit(fit_and_listen, 1).result()
+    assert line.startswith("NeuralModuleClassifier: 5 of 5 epochs")
+    assert "epoch" not in "".join(capfd.readouterr())
 
 
 def test_warnings_are_filtered_on_the_workers_as_they_are_here(overlapping, on_cluster):

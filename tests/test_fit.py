@@ -477,23 +477,6 @@ def test_loss_of_an_epoch_is_the_mean_over_its_rows(data):
     np.testing.assert_allclose(model.loss_curve_, expected, rtol=1e-2)
 
 
-def test_verbose_prints_a_line_per_epoch(data, capsys):
-    X, y = data
-    model = make(verbose=1).fit(X, y, X_val=X, y_val=y)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
-    for k, line in enumerate(lines):
-        assert line.startswith(f"epoch {k + 1}: loss {model.loss_curve_[k]:.5f}")
-        assert f"validation score {model.validation_scores_[k]:.4f}" in line
-        assert f"{model.module_history_[k]['n_modules']} modules" in line
-
-
-def test_silence_is_the_default(data, capsys):
-    make().fit(*data)
-    captured = capsys.readouterr()
-    assert captured.out == captured.err == ""
-
-
 # Accidents.
 
 

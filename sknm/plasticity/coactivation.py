@@ -14,7 +14,7 @@ from sknm.graph.plan import Plan
 from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
 from sknm.plasticity.fixed import FixedRule
-from sknm.plasticity.rule import Change, Epoch
+from sknm.plasticity.rule import Change, Epoch, counted
 
 N_BINS = 50
 """Bins by which pairs of nodes are counted, from 0 to 1."""
@@ -198,7 +198,7 @@ class EvolvingRule(FixedRule):
             seen = observe(graph.n_nodes, epoch.node_values)
             record = None if graph.log else seen.count_pairs()
             goes_on = self.evolve(graph, seen) and epoch.is_last
-        summary = f"{graph.topology.n_edges} edges"
+        summary = counted(graph.topology.n_edges, "edge")
         return Change(record=record, goes_on=goes_on, summary=summary)
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ from sknm.graph.recursion import Recursion
 from sknm.graph.recursion_state import RecursionState
 from sknm.plasticity.locality import move_neurons
 from sknm.plasticity.modules import soft_threshold_
-from sknm.plasticity.rule import Change, Epoch, Remade, Step
+from sknm.plasticity.rule import Change, Epoch, Remade, Step, counted
 
 FULL_STEP_EDGES = 100
 """Most edges into a neuron with which weights get the optimiser's whole step."""
@@ -110,7 +110,7 @@ class DyingRule(Remade):
             survivors = self._bury(graph, dying)
             self._forget_activity(graph)
         n_active = int(graph.active(ACTIVATIONS[self.activation]).sum())
-        return Change(survivors, n_active, summary=f"{n_active} active neurons")
+        return Change(survivors, n_active, summary=counted(n_active, "active neuron"))
 
     def end(self, graph: RecursionState) -> None:
         """Compute only what outputs are reached from."""

@@ -8,7 +8,7 @@ import torch
 
 from sknm.compute.groups import step_share
 from sknm.graph.state import EquationState, GraphState
-from sknm.plasticity.rule import Change, Epoch, Remade, Step
+from sknm.plasticity.rule import Change, Epoch, Remade, Step, counted
 
 FULL_STEP_EDGES = 16
 """Most edges into a node with which weights get the optimiser's whole step. Layers bear
@@ -72,7 +72,7 @@ class FixedRule(Remade):
 
     def epoch(self, graph: EquationState, epoch: Epoch) -> Change:
         """Change nothing."""
-        return Change(summary=f"{graph.topology.n_edges} edges")
+        return Change(summary=counted(graph.topology.n_edges, "edge"))
 
     def end(self, graph: EquationState) -> None:
         """Change nothing."""

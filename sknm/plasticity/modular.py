@@ -21,7 +21,7 @@ from sknm.plasticity.bridges import Bridges, update_interval
 from sknm.plasticity.cutting import CUT_STEPS, cut
 from sknm.plasticity.merging import Encounters
 from sknm.plasticity.modules import FREE, ModulePenalty, admissible_merges
-from sknm.plasticity.rule import Change, Epoch, Remade, Step
+from sknm.plasticity.rule import Change, Epoch, Remade, Step, counted
 
 FIRST_INTERVAL, LONGEST_INTERVAL = 5, 40
 """Steps between two looks at which edges are above the threshold, at first and at most.
@@ -149,7 +149,7 @@ class ModularRule(Remade):
             "density": topology.density,
             "labels": self._labels_to_tell(topology),
         }
-        return Change(record=record, summary=f"{len(sizes)} modules")
+        return Change(record=record, summary=counted(len(sizes), "module"))
 
     def _labels_to_tell(self, topology: Topology) -> tuple[int, ...]:
         """Return the last record's if they are the same: a pickle holds them once."""

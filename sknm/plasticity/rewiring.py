@@ -13,7 +13,7 @@ from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
 from sknm.plasticity.coactivation import observe
 from sknm.plasticity.fixed import FixedRule
-from sknm.plasticity.rule import Change, Epoch, Step
+from sknm.plasticity.rule import Change, Epoch, Step, counted
 
 LEAST_EVOLUTIONS = 4
 """Evolutions of a training that has epochs enough, however long the interval."""
@@ -95,7 +95,7 @@ class RewiringRule(FixedRule):
             goes_on = self.interval is None
         self._stride = max(1, self._n_rows // OBSERVED_ROWS)
         self._gradient, self._n_rows = None, 0
-        summary = f"{graph.topology.n_edges} edges"
+        summary = counted(graph.topology.n_edges, "edge")
         return Change(record=record, goes_on=goes_on, summary=summary)
 
     @torch.no_grad()

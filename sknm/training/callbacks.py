@@ -110,8 +110,6 @@ class Turn(Callback):
         Tells the last epoch.
     monitor : Monitor
         Tells it, too, and which state the last epoch is about.
-    verbose : int
-        Whether to print a line per epoch.
 
     Attributes
     ----------
@@ -119,10 +117,9 @@ class Turn(Callback):
         What the rule made of the last epoch.
     """
 
-    def __init__(self, course: Course, monitor: Monitor, verbose: int) -> None:
+    def __init__(self, course: Course, monitor: Monitor) -> None:
         self.course = course
         self.monitor = monitor
-        self.verbose = verbose
 
     def on_train_begin(self, net: TrainingNet, **kwargs: Any) -> None:
         """Count the epochs of a round."""
@@ -142,14 +139,6 @@ class Turn(Callback):
             self.monitor.choose(net)
         n_epochs = self.course.n_epochs if self.course.is_whole else None
         self.change = net.end_epoch(dataset_train, is_last, self._n_epochs, n_epochs)
-        if self.verbose:
-            print(self._line(net))
-
-    def _line(self, net: TrainingNet) -> str:
-        line = f"epoch {net.n_epochs}: loss {net.history[-1]['train_loss']:.5f}"
-        if self.monitor.scores:
-            line += f", validation score {self.monitor.scores[-1]:.4f}"
-        return f"{line}, {self.change.summary}".rstrip(", ")
 
 
 class Stop(Callback):

@@ -11,10 +11,14 @@ from sknm.plasticity.rule import Change
 from sknm.training.batches import Table
 from sknm.training.callbacks import Monitor, Stop, Turn
 from sknm.training.net import TrainingNet
+from sknm.training.progress import Telling
 from sknm.training.recipe import Course
 from sknm.training.tensor_net import EndRound, NonFiniteLoss, StopTraining
 
-Ending = Literal["finished", "interrupted", "diverged", "lost"]
+Ending = Literal["finished", "interrupted", "diverged", "lost", "failed"]
+
+SILENT = Telling()
+"""Nothing is told."""
 
 
 def train(
@@ -23,7 +27,7 @@ def train(
     course: Course,
     monitor: Monitor,
     callbacks: Sequence[Any] = (),
-    verbose: int = 0,
+    telling: Telling = SILENT,
     listeners: Sequence[Callback] = (),
 ) -> Ending:
     """Train until there is reason to stop: for a round, or as many as the rule wants.
@@ -40,8 +44,8 @@ def train(
         Looks at each epoch.
     callbacks : sequence of skorch.callbacks.Callback
         Those of the user.
-    verbose : int, default=0
-        Whether to print a line per epoch.
+    telling : Telling, default=SILENT
+        How much the user is told.
     listeners : sequence of skorch.callbacks.Callback
         Others, of this training only: the net doesn't hold on to them.
 
@@ -51,17 +55,21 @@ def train(
         How it ended. After "diverged" the net is back in its last finite state; "lost"
         says that there was none.
     """
-    turn = Turn(course, monitor, verbose)
+    turn = Turn(course, monitor)
+    shown = telling.callbacks(turn)
     after = [*listeners, Stop(monitor)]
-    net.listen_to(callbacks, before=[monitor, turn], after=after)
+    net.listen_to(callbacks, before=[monitor, turn, *shown], after=after)
     ending: Ending = "finished"
     try:
         goes_on = True
         while goes_on and ending == "finished":
+            ending = "failed"  # unless the round says otherwise
             ending = _round(net, table, course, turn)
             goes_on = course.is_whole and turn.change.goes_on
     finally:
         net.listen_to(callbacks)
+        for progress in shown:
+            progress.close(ending)
     monitor.forget()
     return ending
 

@@ -104,6 +104,7 @@ class TensorNet(_OnlyTrained):
         self._heard: list[Any] = []
         self._users: list[tuple[str, Any]] = []
         self._tells_batches = False
+        self._pacers: list[Callback] = []
         self.withheld: Tensor | None = None
         super().__init__(
             module,
@@ -150,6 +151,8 @@ class TensorNet(_OnlyTrained):
                 self._check_finite(loss)
             if self._tells_batches:
                 self.notify("on_batch_end", batch=batch, training=training, **step)
+            for callback in self._pacers:
+                callback.on_batch_end(self, batch=batch, training=training)
         self._check_finite(total)
         self.history.record(f"{prefix}_loss", total.item())
         if n_iterations:
@@ -193,6 +196,8 @@ class TensorNet(_OnlyTrained):
         own = [[(type(c).__name__, c) for c in part] for part in (before, after)]
         self.callbacks_ = [*own[0], *self._users, *own[1]]
         self._tells_batches = any(map(_hears_batches, callbacks))
+        # Not by notify, which would have a record made of each batch.
+        self._pacers = [c for c in (*before, *after) if _hears_batches(c)]
 
     @staticmethod
     def _check_finite(loss: Tensor) -> None:

@@ -16,7 +16,7 @@ from sknm.graph.topology import Topology
 from sknm.plasticity.dying import DyingRule
 from sknm.plasticity.fixed import FixedRule, NoRule
 from sknm.plasticity.modular import ModularRule
-from sknm.plasticity.rule import Change, Epoch, Remade, Step
+from sknm.plasticity.rule import Change, Epoch, Remade, Step, counted
 
 N_NODES = 8
 COPIED = pytest.mark.parametrize(
@@ -250,12 +250,16 @@ def test_sparsified_model_predicts_the_same_and_goes_on(kind, data, answers):
     assert model.fit(X, y).topology_.n_edges == n_left(kind, 12)
 
 
-def test_verbose_line_has_the_summary_of_the_rule(data, capsys):
-    make(PrunedFreeNet, verbose=1).fit(*data)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(", ")[-1] for line in lines] == [
+def test_a_line_of_the_log_ends_with_the_summary_of_the_rule(data, caplog):
+    make(PrunedFreeNet, verbose=2).fit(*data)
+    assert [line.split(", ")[-1] for line in caplog.messages] == [
         f"{n_left(PrunedFreeNet, k)} edges" for k in range(1, 7)
     ]
+
+
+@pytest.mark.parametrize(("n", "told"), [(0, "0 edges"), (1, "1 edge"), (2, "2 edges")])
+def test_summaries_are_in_the_singular_and_the_plural(n, told):
+    assert counted(n, "edge") == told
 
 
 def test_rule_of_another_graph_does_for_neurons(data):

@@ -17,7 +17,7 @@ from sknm.graph.topology import Topology
 from sknm.plasticity.fixed import FixedRule, NoRule
 from sknm.training.batches import Table
 from sknm.training.callbacks import Monitor
-from sknm.training.engine import train
+from sknm.training.engine import SILENT, train
 from sknm.training.equation import EquationNetwork
 from sknm.training.losses import SquaredError
 from sknm.training.net import TrainingNet
@@ -255,10 +255,10 @@ def run():
         tol=0.0,
         patience=2,
         callbacks=(),
-        verbose=0,
+        telling=SILENT,
     ):
         monitor = Monitor(score, stops, tol, patience)
         course = course or Course(n_epochs, 0.05, is_whole)
-        return train(net, table, course, monitor, callbacks, verbose), monitor
+        return train(net, table, course, monitor, callbacks, telling), monitor
 
     return train_net

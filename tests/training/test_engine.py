@@ -266,20 +266,6 @@ def test_states_are_forgotten_at_the_end(make_net, make_table, run):
     assert all(value is None or callable(value) for value in held)
 
 
-def test_line_per_epoch_tells_what_there_is(make_net, make_table, watched, run, capsys):
-    table = make_table()
-    run(make_net(rule=watched()), table, n_epochs=2, verbose=1)
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("epoch 1: loss ")
-    assert first.endswith(", as ever")
-    assert "validation" not in first
-    assert second.startswith("epoch 2: ")
-    run(make_net(), table, n_epochs=1, score=lambda: 0.25, verbose=1)
-    assert ", validation score 0.2500, 12 edges" in capsys.readouterr().out
-    run(make_net(), table, n_epochs=1)
-    assert not capsys.readouterr().out
-
-
 # Recursive graphs, whose nodes may be gone
 
 
