@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -24,6 +24,7 @@ from sknm.encoding.table import TableEncoder
 from sknm.endings import tell
 from sknm.fitted import device, feature_modules, shown
 from sknm.fitting import Fitting
+from sknm.notebook import NotebookView
 from sknm.parameters import SHARED_ATTRIBUTES, SharedParameters
 from sknm.plasticity.rule import Rule
 from sknm.prediction import SolveStats, compute
@@ -35,7 +36,7 @@ from sknm.training.network import Network
 from sknm.training.recipe import SHORT_MEMORY, Course
 
 
-class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
+class GraphEstimator(CallbackSupport, SharedParameters, NotebookView):
     """What all estimators have in common.
 
     `sknm.supervised` adds what a kind of target needs, `sknm.solved` what networks
