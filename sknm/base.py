@@ -24,6 +24,7 @@ from sknm.encoding.table import TableEncoder
 from sknm.endings import tell
 from sknm.fitted import device, feature_modules, shown
 from sknm.fitting import Fitting
+from sknm.forecast import Forecasting
 from sknm.notebook import NotebookView
 from sknm.parameters import SHARED_ATTRIBUTES, SharedParameters
 from sknm.plasticity.rule import Rule
@@ -36,7 +37,7 @@ from sknm.training.network import Network
 from sknm.training.recipe import SHORT_MEMORY, Course
 
 
-class GraphEstimator(CallbackSupport, SharedParameters, NotebookView):
+class GraphEstimator(CallbackSupport, Forecasting, SharedParameters, NotebookView):
     """What all estimators have in common.
 
     `sknm.supervised` adds what a kind of target needs, `sknm.solved` what networks

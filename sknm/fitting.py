@@ -363,7 +363,7 @@ class Fitting:
         """
         estimator = self.estimator
         net, table = estimator.net_, samples.table(estimator.device_)
-        measure = self._validation(validation)
+        measure = self.scoring(validation)
         monitor = Monitor(
             measure,
             estimator.early_stopping and course.is_whole,
@@ -402,7 +402,8 @@ class Fitting:
         holdout = withhold(self.estimator, samples, course.n_epochs)
         return [] if holdout is None else [holdout]
 
-    def _validation(self, samples: Samples | None) -> Validation | None:
+    def scoring(self, samples: Samples | None) -> Validation | None:
+        """Make what scores the network after an epoch, if there are rows for it."""
         if samples is None:
             return None
         X, y, numbers = self._given, self._targets, samples.numbers
