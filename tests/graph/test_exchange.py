@@ -64,9 +64,7 @@ def test_a_graph_without_edges_is_one_as_well():
 
 
 def test_edges_need_a_direction():
-    with pytest.raises(
-        ValueError, match="without direction"
-    ):
+    with pytest.raises(ValueError, match="without direction"):
         Topology.from_networkx(nx.path_graph(3))
 
 
