@@ -194,6 +194,27 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):
         outputs = self._outputs(X)
         return self._labels.log_probabilities(outputs)
 
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Compute what decides between classes, from which the probabilities follow.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            The outputs divided by ``temperature_``, in the order of ``classes_``, whose
+            softmax is ``predict_proba``. Of two classes, the difference of both, which
+            is positive for the second: its logistic function is the probability of the
+            second class. Where rows may have several labels, the logistic function of
+            each is its probability. Outputs of an ensemble are logarithms of the
+            members' mean probabilities, or of their odds.
+        """
+        outputs = self._outputs(X)
+        return self._labels.decisions(outputs)
+
     @property
     def _labels(self) -> LabelTarget:
         """What the labels are taken for; known as soon as there are outputs."""

@@ -36,12 +36,8 @@ ESTIMATORS = [
 # Number of checks by minor version of scikit-learn: for a classifier, for a regressor.
 N_CHECKS = {"1.7": (66, 59), "1.8": (66, 59), "1.9": (67, 60)}
 
-# The first runs only if the variable SCIPY_ARRAY_API is set before SciPy is imported,
-# the other only for classifiers with a decision function.
-SKIPPED = {
-    "check_array_api_input",
-    "check_classifiers_multilabel_output_format_decision_function",
-}
+# It runs only if the variable SCIPY_ARRAY_API is set before SciPy is imported.
+SKIPPED = {"check_array_api_input"}
 
 # Fits of a thousand epochs: one classifier stands for all in the plain run, in which
 # other tests compare the weights of classes with those of rows for every estimator.

@@ -124,6 +124,12 @@ class ClassTarget(LabelTarget):
         """Compute the accuracy."""
         return float(accuracy_score(y, outputs.argmax(axis=1), sample_weight=weights))
 
+    def terms(self, parts: np.ndarray) -> np.ndarray:
+        """Divide by the temperature; of two classes, take the difference."""
+        if self.n_outputs == 2:
+            parts = parts[..., 1:] - parts[..., :1]
+        return super().terms(parts)
+
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Compute the softmax."""
         return softmax(outputs / self.temperature_, axis=1)

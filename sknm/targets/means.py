@@ -44,6 +44,7 @@ class MeanTarget(Target):
     multi_output: ClassVar[bool] = True
     positive_only: ClassVar[bool] = True
     least_validation: ClassVar[int] = 2  # R² of one row has no meaning
+    has_linear_mean: ClassVar[bool] = False
 
     def prepare(self, y: Any) -> Any:
         """Refuse sparse targets and dates."""
@@ -96,6 +97,12 @@ class MeanTarget(Target):
         with np.errstate(over="ignore", under="ignore"):
             targets = np.maximum(np.exp(logarithms), TINY)
         return targets[:, 0] if self.is_single_ else targets
+
+    @property
+    def origin(self) -> np.ndarray:
+        """The logarithm of the targets' means."""
+        logarithms: np.ndarray = np.log(self.mean_)
+        return logarithms
 
     def show(self, name: str, values: np.ndarray) -> np.ndarray:
         """Give biases of the logarithm of y itself."""

@@ -95,6 +95,15 @@ class NumericTarget(Target):
         targets = self.scaling_.decode(outputs)
         return targets[:, 0] if self.scaling_.is_single else targets
 
+    def terms(self, parts: np.ndarray) -> np.ndarray:
+        """Bring parts to the units of the targets."""
+        return parts * self.scaling_.scale
+
+    @property
+    def origin(self) -> np.ndarray:
+        """The centre of the targets."""
+        return self.scaling_.mean
+
     def show(self, name: str, values: np.ndarray) -> np.ndarray:
         """Give weights of y itself: the network's give it scaled."""
         if name == "output_weights":

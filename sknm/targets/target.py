@@ -32,6 +32,9 @@ class Target(ABC):
     least_validation: ClassVar[int] = 1
     """Fewest rows that can be scored."""
 
+    has_linear_mean: ClassVar[bool] = True
+    """Whether the output of an ensemble is the mean of its members' outputs."""
+
     def suited_to(self, y: Any) -> Target:
         """Choose the kind of target, where targets can be of several kinds.
 
@@ -248,6 +251,27 @@ class Target(ABC):
             Predictions, in the shape of the targets.
         """
 
+    def terms(self, parts: np.ndarray) -> np.ndarray:
+        """Make of parts of the outputs parts of what users have explained.
+
+        Parameters
+        ----------
+        parts : ndarray of shape (..., n_outputs)
+            Numbers that add up to raw outputs.
+
+        Returns
+        -------
+        ndarray of shape (..., n_terms)
+            Numbers that add up to decisions, or to predictions (their logarithms, if
+            the outputs are such) less the :attr:`origin`.
+        """
+        return parts
+
+    @property
+    def origin(self) -> np.ndarray:
+        """What is predicted where the outputs are zero, of shape (n_terms,)."""
+        return self.terms(np.zeros(self.n_outputs))
+
     def show(self, name: str, values: np.ndarray) -> np.ndarray:
         """Bring an attribute that the network shows into the terms of the targets.
 
@@ -279,6 +303,8 @@ class LabelTarget(Target):
     label_smoothing: float
     temperature_: float = 1.0
 
+    has_linear_mean: ClassVar[bool] = False
+
     def make_loss(self) -> nn.Module:
         """Make the loss with the smoothing of the labels that is asked for."""
         return self._make_loss(self.label_smoothing)
@@ -306,6 +332,27 @@ class LabelTarget(Target):
             # is not (Platt 1999).
             loss = self._make_loss(1 / (len(y) + 2))
             self.temperature_ = best_temperature(loss, y, outputs, weights)
+
+    def terms(self, parts: np.ndarray) -> np.ndarray:
+        """Divide by the temperature."""
+        return parts / self.temperature_
+
+    def decisions(self, outputs: np.ndarray) -> np.ndarray:
+        """Make of raw outputs what decides: logits, or their difference.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_outputs)
+            Outputs of the network.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs) or (n_samples,)
+            Of two classes one number, positive for the second.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # which is told
+            terms = self.terms(outputs)
+        return terms[:, 0] if terms.shape[1] == 1 else terms
 
     @abstractmethod
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
