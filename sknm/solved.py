@@ -13,9 +13,9 @@ from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
 from sknm._warnings import warn
-from sknm.base import GraphEstimator
 from sknm.checks import Samples
 from sknm.encoding.encoder import Encoder
+from sknm.explained import Explained
 from sknm.fitted import topology
 from sknm.graph.activations import ACTIVATIONS
 from sknm.graph.draw import draw_biases, draw_inputs, draw_outputs
@@ -63,7 +63,7 @@ MOST_ALONE = 0.5
 """Share of the nodes that may be on no edge before one is told."""
 
 
-class SolvedGraph(GraphEstimator):
+class SolvedGraph(Explained):
     """The network ``z = σ(zW + xU + b)``, ``logits = zV + c`` of an estimator.
 
     An estimator says how its node weights start, and how it is solved.
