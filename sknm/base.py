@@ -136,8 +136,8 @@ class GraphEstimator(CallbackSupport, Forecasting, SharedParameters, NotebookVie
         if n_nodes != self._n_nodes():
             raise ValueError(
                 f"n_nodes={self._n_nodes()}, but the fitted network has {n_nodes} "
-                "nodes and is to go on; set warm_start=False and call fit to start "
-                "anew."
+                f"nodes and is to go on; set n_nodes={n_nodes}, or set warm_start="
+                "False and call fit to start anew."
             )
 
     def _check_members(self) -> None:

@@ -236,6 +236,10 @@ class FreeNet(SolvedGraph):
         self.evolution_ = list(graph.log)
         self.converged_ = self._is_at_rest(graph.topology, seen)
 
+    def _read_nodes(self, kept: np.ndarray) -> None:
+        if "_coactivation_" in vars(self):
+            self._coactivation_ = self._coactivation_.of_nodes(kept)
+
     def _is_at_rest(self, topology: Topology, seen: Coactivation) -> bool:
         """Whether the graph has come to where its rule leaves it."""
         if self.rule == "coactivation":

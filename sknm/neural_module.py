@@ -186,10 +186,13 @@ class NeuralModules(CyclicGraph):
         return f"tau={self.tau}" + price * (self.penalty != "evidence")
 
     def _read(self, network: EquationNetwork, samples: Samples) -> None:
+        self._read_nodes(np.arange(network.graph.n_nodes))
+        self.module_history_ = list(self.net_.records)
+
+    def _read_nodes(self, kept: np.ndarray) -> None:
         self.module_labels_ = self.topology_.labels(self.connection).copy()
         self.module_sizes_ = self.topology_.sizes(self.connection)
         self.n_modules_ = len(self.module_sizes_)
-        self.module_history_ = list(self.net_.records)
 
 
 @document

@@ -100,6 +100,18 @@ class Entries(nn.Module):
             self.group.held = held
             self.weights.masked_fill_(held, 0)
 
+    def keep(self, inlets: np.ndarray) -> None:
+        """Leave only the edges to some nodes.
+
+        Parameters
+        ----------
+        inlets : ndarray of int of shape (n_kept,)
+            Which nodes.
+        """
+        index = torch.as_tensor(inlets, device=self.weights.device)
+        self.weights.data, self.weights.grad = self.weights.data[:, index], None
+        self.adopt(None if self.links is None else self.links[:, inlets])
+
     def by_columns(self) -> np.ndarray:
         """Which columns enter which nodes, bool of shape (n_columns, n_inlets)."""
         found = np.zeros((self.n_columns, self.weights.shape[1]), dtype=bool)

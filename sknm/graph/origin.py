@@ -51,6 +51,34 @@ class Origin:
         n_edges = 0 if topology is None else topology.n_edges
         return cls(n_edges, labels.astype(small), bits)
 
+    def of_nodes(
+        self, nodes: np.ndarray, inlets: np.ndarray, shape: tuple[int, ...]
+    ) -> Origin:
+        """Tell how a part of the graph started.
+
+        Parameters
+        ----------
+        nodes, inlets : ndarray of int
+            Which nodes, and which of those that inputs enter.
+        shape : tuple of int
+            Number of columns, and of all nodes that inputs enter.
+
+        Returns
+        -------
+        Origin
+            Its edges are counted as if modules had all been as dense as each other, or
+            as if they had been triangles, which most graphs start as.
+        """
+        small, labels = self.labels.dtype, self.labels[nodes]
+        pairs = [int(n) * (int(n) - 1) for n in np.bincount(self.labels)]
+        kept = [int(n) * (int(n) - 1) for n in np.bincount(labels)]
+        n_edges = round(self.n_edges * sum(kept) / max(1, sum(pairs)))
+        labels = np.unique(labels, return_inverse=True)[1].astype(small)
+        bits = None
+        if self.bits is not None:
+            bits = np.packbits(self.links(shape)[:, inlets])
+        return Origin(n_edges, labels, bits)
+
     def links(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return which columns entered which nodes, bool of shape (n_columns, n)."""
         if self.bits is None:

@@ -297,6 +297,28 @@ class EquationState(GraphState):
         self.weights.mul_(self.plan.mask)
         self.rewire(self.topology, is_sparse=True)
 
+    @torch.no_grad()
+    def keep(self, nodes: np.ndarray, inlets: np.ndarray) -> None:
+        """Remove all nodes but some.
+
+        Parameters
+        ----------
+        nodes, inlets : ndarray of int
+            Which nodes are left, ascending, and which of those that inputs enter.
+        """
+        edges, is_sparse = self.topology.edges[nodes][:, nodes], self.plan.is_sparse
+        index = torch.as_tensor(nodes, device=self.device)
+        self.weights.data = self.weights.data[index][:, index].contiguous()
+        self.biases.data = self.biases.data[index]
+        self.weights.grad = self.biases.grad = None
+        assert self.entries is not None, "inputs enter by edges"
+        if self.origin is not None:
+            shape = self.entries.by_columns().shape
+            self.origin = self.origin.of_nodes(nodes, inlets, shape)
+        self.entries.keep(inlets)
+        self.train_on("all", self.group.step_scale)
+        self.rewire(Topology(edges), is_sparse)
+
     def show(self) -> np.ndarray:
         """Return the weights of the edges that exist; all others are zero."""
         W = self.weights.detach()

@@ -55,6 +55,24 @@ class Coactivation:
         self._together += (counted.T @ active).double().cpu().numpy()
         self._total += len(z) if weights is None else float(weights.double().sum())
 
+    def of_nodes(self, nodes: np.ndarray) -> Coactivation:
+        """Take what is known of some of the nodes.
+
+        Parameters
+        ----------
+        nodes : ndarray of int of shape (n_kept,)
+            Which nodes.
+
+        Returns
+        -------
+        Coactivation
+            Of these alone.
+        """
+        other = Coactivation(len(nodes))
+        other._together = self._together[np.ix_(nodes, nodes)]
+        other._total, other._decimals = self._total, self._decimals
+        return other
+
     @property
     def active(self) -> np.ndarray:
         """Share of the rows on which both of two nodes are active: NCAM."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from sknm.compute.rows import Inputs, SparseBatch
@@ -135,12 +136,27 @@ class EquationNetwork(LinearEnds):
         # Transposed, as the node values are: with few outputs several times faster.
         return torch.addmm(self.output_biases[:, None], V.t(), z[-len(V) :])
 
+    @torch.no_grad()
+    def keep(self, nodes: np.ndarray) -> None:
+        """Remove all nodes but some, which compute what they did."""
+        V, n_inlets = self.output_weights, self.input_weights.shape[1]
+        first = self.graph.n_nodes - V.shape[-2]
+        inlets, outlets = nodes[nodes < n_inlets], nodes[nodes >= first] - first
+        self.output_weights = nn.Parameter(V[..., _index(outlets, V), :].clone())
+        if self.members is not None:
+            self.members.restrict(nodes, inlets)
+        self.graph.keep(nodes, inlets)
+
     @property
     def chunk_rows(self) -> int:
         """Rows that are predicted at a time."""
         is_sparse = self.graph.plan.is_sparse
         n_values = SPARSE_CHUNK_ELEMENTS if is_sparse else CHUNK_ELEMENTS
         return self._rows_of(n_values)
+
+
+def _index(nodes: np.ndarray, like: Tensor) -> Tensor:
+    return torch.as_tensor(nodes, device=like.device)
 
 
 class _TrainingPass(torch.autograd.Function):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -85,6 +86,19 @@ class Members(Stored):
         if self.biases is None:
             return [scales]
         return [scales, ParameterGroup([self.biases], ridge=0.0)]
+
+    def restrict(self, nodes: np.ndarray, inlets: np.ndarray) -> None:
+        """Remove all nodes but some.
+
+        Parameters
+        ----------
+        nodes, inlets : ndarray of int
+            Which nodes are left, and which of those that inputs enter.
+        """
+        for p, kept in ((self.scales, inlets), (self.biases, nodes)):
+            if p is not None:
+                index = torch.as_tensor(kept, device=p.device)
+                p.data, p.grad = p.data[:, index], None
 
     def enter(self, entering: Tensor, shared: Tensor) -> Tensor:
         """Compute what enters the nodes of all members.

@@ -179,6 +179,19 @@ class TrainingNet(TensorNet):
         self.initialize_optimizer()
         _seed_by_itself(self.generator)
 
+    def keep(self, nodes: np.ndarray) -> None:
+        """Remove all nodes but some; rule and optimiser begin anew.
+
+        Parameters
+        ----------
+        nodes : ndarray of int of shape (n_kept,)
+            Which nodes are left, ascending.
+        """
+        self.module_.keep(nodes)
+        self.module_.memory = Memory()
+        self.rule = None
+        self.initialize_optimizer()
+
     def move(self, device: str) -> TrainingNet:
         """Bring all to a device; rule and optimiser are left as after a training."""
         self.device, former = device, self.optimizer_

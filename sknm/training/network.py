@@ -255,6 +255,16 @@ class Network(nn.Module):
         """Drop what predictions don't need."""
         self.graph.sparsify(self.sigma)
 
+    def keep(self, nodes: np.ndarray) -> None:
+        """Remove all nodes but some, which compute what they did.
+
+        Parameters
+        ----------
+        nodes : ndarray of int of shape (n_kept,)
+            Which nodes are left, ascending; no other leads to them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} keeps its nodes.")
+
     @property
     def workers(self) -> Workers:
         """Threads that share the work."""
