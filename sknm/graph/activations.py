@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +34,8 @@ class Activation:
         Whether it is two straight lines that meet in a kink at 0.
     degree : int
         Power of a large value with which σ grows, 1 if it grows more slowly.
+    steepest : float
+        Largest slope.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Activation:
     proximal: bool = True
     kinked: bool = False
     degree: int = 1
+    steepest: float = 1.0
 
     def reflect(self, u: Tensor, out: Tensor | None = None) -> Tensor:
         """Reflected resolvent ``2σ(u) - u``, written to `out`."""
@@ -127,7 +131,7 @@ ACTIVATIONS = {
         Activation("relu", torch.relu, _positive, kinked=True),
         Activation("leaky_relu", F.leaky_relu, _leaky_slope, kinked=True),
         Activation("tanh", torch.tanh, _tanh_slope),
-        Activation("sigmoid", torch.sigmoid, _sigmoid_slope),
+        Activation("sigmoid", torch.sigmoid, _sigmoid_slope, steepest=0.25),
         Activation("softplus", F.softplus, torch.sigmoid),
         Activation("elu", F.elu, _elu_slope),
         Activation("identity", torch.clone, torch.ones_like),
@@ -137,6 +141,7 @@ ACTIVATIONS = {
             _squared_relu_slope,
             proximal=False,
             degree=2,
+            steepest=math.inf,
         ),
     )
 }

@@ -56,6 +56,8 @@ class TrainingNet(TensorNet):
         What the rule remembers of each epoch.
     n_epochs : int
         Epochs of all trainings.
+    proof : tuple or None
+        What was proved of the network, and a digest of the weights that it is of.
     """
 
     module_: Network
@@ -73,6 +75,7 @@ class TrainingNet(TensorNet):
         self.rule: Rule[Any] | None = None
         self.records: list[Any] = []
         self.n_epochs = 0
+        self.proof: tuple[bytes, Any] | None = None
         self.schedule: Callable[[int], float] = Constant(0.0)
         self.n_planned: int | None = None  # steps of the training, if it has an end
         super().__init__(
