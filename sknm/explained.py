@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,22 @@ from sklearn.utils.validation import check_is_fitted
 
 from sknm.attempt import attempt
 from sknm.base import GraphEstimator
+from sknm.checks import check_weights
 from sknm.graph.components import members
+from sknm.modules import (
+    check_modules,
+    dependents,
+    refuse_dependents,
+    sums_over_modules,
+)
+from sknm.summaries import (
+    as_table,
+    feature_lists,
+    scores_without,
+    variance_shares,
+    votes,
+)
+from sknm.targets import LabelTarget
 
 
 class Explained(GraphEstimator):
@@ -49,7 +63,77 @@ class Explained(GraphEstimator):
         check_is_fitted(self)
         self._refuse_ensembles("module_contributions")
         shares = np.bincount(self._module_labels()) / self.net_.module_.graph.n_nodes
-        return self._module_terms(X) + shares[:, None] * self._constant()
+        terms = self._target_.terms(self._module_sums(X))
+        return terms + shares[:, None] * self._constant()
+
+    def module_summary(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Tell what each module is made of, and what it does on some rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        DataFrame or dict of str to list
+            A data frame of pandas where it is installed, else its columns. A row for
+            each module, in the order of ``feature_modules_``:
+
+            - "module", its number;
+            - "n_nodes", its size;
+            - "features", the names of those that enter it;
+            - "votes_for", of classifiers, the classes that it votes for: where they
+              are predicted, it adds more to them than to the others on average. At
+              least half as much as to the first of them, which comes first;
+            - "variance_share", its share in the variance of the outputs: the
+              covariance of its term with their sum, by the variance of the sum. The
+              shares add up to 1; those of modules that counteract others are negative;
+            - "score_without", with `y`, the accuracy or R² of
+              ``drop_modules([module])``, as there is no retraining; NaN for modules
+              that others depend on.
+
+        Raises
+        ------
+        ValueError
+            If it is an ensemble whose output is no mean of its members' outputs, or the
+            rows have no weight.
+        """
+        check_is_fitted(self)
+        self._refuse_ensembles("module_summary")
+        sums, target, labels = (
+            self._module_sums(X),
+            self._target_,
+            self._module_labels(),
+        )
+        weights = check_weights(sample_weight, sums)
+        rows = np.ones(len(sums)) if weights is None else weights
+        if not rows.any():
+            raise ValueError("sample_weight is zero for all rows; weigh some of them.")
+        n_modules = sums.shape[1]
+        names = [column.name for column in self.encoding_.columns]
+        columns: dict[str, Any] = {
+            "module": list(range(n_modules)),
+            "n_nodes": np.bincount(labels).tolist(),
+            "features": feature_lists(self.feature_modules_, names),
+        }
+        if isinstance(target, LabelTarget):
+            outputs = sums.sum(axis=1) + self._biases()
+            columns["votes_for"] = votes(sums, outputs, rows, target)
+        shares = variance_shares(target.terms(sums), rows, target)
+        columns["variance_share"] = shares.tolist()
+        if y is not None:
+            scores = scores_without(sums, self._biases(), y, weights, target)
+            edges = self.topology_.edges
+            columns["score_without"] = [
+                float("nan") if len(dependents(edges, labels, np.array([m]))) else score
+                for m, score in enumerate(scores)
+            ]
+        return as_table(columns)
 
     def drop_modules(self, modules: Any) -> Any:
         """Make a copy without some modules, whose nodes are taken out of the network.
@@ -94,20 +178,23 @@ class Explained(GraphEstimator):
         labels = self._modules_of_nodes(graph)
         return np.zeros(graph.n_nodes, dtype=int) if labels is None else labels
 
+    def _biases(self) -> np.ndarray:
+        """Return the biases of the outputs, of an ensemble their mean."""
+        c = self.net_.module_.show("output_biases").astype(np.float64)
+        return c if c.ndim < 2 else c.mean(axis=0)
+
     def _constant(self) -> np.ndarray:
         """Compute what is decided or predicted if all node values are zero."""
-        c = self.net_.module_.show("output_biases").astype(np.float64)
-        mean = c if c.ndim < 2 else c.mean(axis=0)
-        return self._target_.terms(mean) + self._target_.origin
+        return self._target_.terms(self._biases()) + self._target_.origin
 
-    def _module_terms(self, X: Any) -> np.ndarray:
-        """Compute ``z_m V_m`` of each module, in the terms of the targets."""
+    def _module_sums(self, X: Any) -> np.ndarray:
+        """Compute ``z_m V_m`` of each module, (n_samples, n_modules, n_outputs)."""
         nodes = members(self._module_labels())
         V = self.net_.module_.show("output_weights").astype(np.float64)
 
         def finish(z: np.ndarray) -> np.ndarray:
             with np.errstate(over="ignore", invalid="ignore"):  # which is told
-                return self._target_.terms(sums_over_modules(z, V, nodes))
+                return sums_over_modules(z, V, nodes)
 
         return self._compute("values", X, finish)[0]
 
@@ -119,122 +206,3 @@ class Explained(GraphEstimator):
                 f"n_members={n_members}: the logarithm of what members have on average "
                 "is no sum over modules. Set n_members=1, and fit again."
             )
-
-
-def sums_over_modules(
-    z: np.ndarray, V: np.ndarray, nodes: list[np.ndarray]
-) -> np.ndarray:
-    """Compute ``z_m V_m`` of each module, of an ensemble the mean of its members'.
-
-    Parameters
-    ----------
-    z : ndarray of shape (n_samples, n_nodes) or (n_samples, n_members, n_nodes)
-        Node values.
-    V : ndarray of shape (n_nodes, n_outputs) or (n_members, n_nodes, n_outputs)
-        Output weights.
-    nodes : list of ndarray of int
-        The nodes of each module.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_modules, n_outputs)
-        In double precision.
-    """
-    z, V = z.reshape(len(z), -1, z.shape[-1]), V.reshape(-1, *V.shape[-2:])
-    found = np.empty((len(z), len(nodes), V.shape[-1]))
-    for m, own in enumerate(nodes):
-        of_members = z[:, :, own].astype(np.float64).swapaxes(0, 1) @ V[:, own]
-        found[:, m] = of_members.mean(axis=0)
-    return found
-
-
-def check_modules(modules: Any, n_modules: int) -> np.ndarray:
-    """Check which modules are to be dropped.
-
-    Parameters
-    ----------
-    modules : object
-        What the user gave.
-    n_modules : int
-        How many there are.
-
-    Returns
-    -------
-    ndarray of int
-        Their numbers, each once.
-
-    Raises
-    ------
-    ValueError
-        If they are no numbers of modules, or all of them.
-    """
-    given = list(np.atleast_1d(np.asarray(modules, dtype=object)))
-    if not all(isinstance(m, Integral) and not isinstance(m, bool) for m in given):
-        raise ValueError(
-            f"modules={modules!r} must be numbers of modules, a list of int."
-        )
-    numbers = np.array(given, dtype=int)
-    unknown = sorted({int(m) for m in numbers if not 0 <= m < n_modules})
-    if unknown:
-        raise ValueError(
-            f"modules={modules!r} has {unknown}, but the modules are numbered from 0 "
-            f"to {n_modules - 1}."
-        )
-    if len(np.unique(numbers)) < len(numbers):
-        raise ValueError(f"modules={modules!r} has a module twice; give each once.")
-    if len(numbers) == n_modules:
-        raise ValueError(
-            f"modules={modules!r} are all {n_modules} modules, and nothing would be "
-            "left; keep at least one."
-        )
-    return numbers
-
-
-def dependents(edges: Any, labels: np.ndarray, modules: np.ndarray) -> np.ndarray:
-    """Find the other modules that some modules lead to.
-
-    Parameters
-    ----------
-    edges : sparse array of shape (n_nodes, n_nodes)
-        The edges between nodes.
-    labels : ndarray of int of shape (n_nodes,)
-        Module of each node.
-    modules : ndarray of int
-        Some modules.
-
-    Returns
-    -------
-    ndarray of int
-        All that depend on them, over any number of edges, in order.
-    """
-    source, target = (labels[ends] for ends in edges.nonzero())
-    reached = np.isin(np.arange(labels.max(initial=-1) + 1), modules)
-    n_before = -1
-    while n_before < (n_before := int(reached.sum())):
-        reached[target[reached[source]]] = True
-    return np.setdiff1d(np.flatnonzero(reached), modules)
-
-
-def refuse_dependents(edges: Any, labels: np.ndarray, modules: np.ndarray) -> None:
-    """Raise if others depend on modules that are to be dropped.
-
-    Parameters
-    ----------
-    edges : sparse array of shape (n_nodes, n_nodes)
-        The edges between nodes.
-    labels : ndarray of int of shape (n_nodes,)
-        Module of each node.
-    modules : ndarray of int
-        Which are to be dropped.
-
-    Raises
-    ------
-    ValueError
-        If others depend on them.
-    """
-    others = dependents(edges, labels, modules).tolist()
-    if others:
-        raise ValueError(
-            f"Modules {others} depend on modules that are to be dropped, "
-            f"{np.sort(modules).tolist()}: drop these, too, or keep those."
-        )
