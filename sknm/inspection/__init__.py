@@ -1,6 +1,7 @@
 """What fitted models have learned; nothing of the package needs it."""
 
 from sknm.inspection.coactivation import CoactivationDisplay
+from sknm.inspection.contributions import ModuleContributionDisplay
 from sknm.inspection.evolution import EvolutionDisplay
 from sknm.inspection.layers import LayersDisplay
 from sknm.inspection.learning import LearningDisplay
@@ -15,6 +16,7 @@ __all__ = [
     "EvolutionDisplay",
     "LayersDisplay",
     "LearningDisplay",
+    "ModuleContributionDisplay",
     "ModuleMapDisplay",
     "TopologyDisplay",
     "TradeOffDisplay",
