@@ -156,6 +156,9 @@ class GraphEstimator(CallbackSupport, Forecasting, SharedParameters, NotebookVie
     def _read(self, network: Any, samples: Samples) -> None:
         """Set further fitted attributes."""
 
+    def _measure_features(self, samples: Samples | None) -> None:
+        """Measure, or forget, how much outputs depend on features."""
+
     def _other_causes(self) -> list[str]:
         """Name what else can make a loss infinite."""
         return []

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sknm.attempt import attempt
 from sknm.base import GraphEstimator
-from sknm.checks import check_weights
+from sknm.checks import Samples, check_weights
 from sknm.graph.components import members
+from sknm.importance import importances
 from sknm.modules import (
     check_modules,
     dependents,
@@ -25,7 +26,19 @@ from sknm.summaries import (
     variance_shares,
     votes,
 )
-from sknm.targets import LabelTarget
+from sknm.targets import ClassTarget, LabelTarget
+from sknm.training.equation import EquationNetwork
+
+ATTRIBUTES = """
+feature_importances_ : ndarray of shape (n_features,)
+    How much the outputs change with each feature: root mean squares of their gradients
+    over up to 64 training rows, in standard deviations of what is made of the feature;
+    they add up to 1, and are 0 for features that enter nowhere. It is what the model
+    relies on, not what the targets depend on: features that tell the same share it,
+    and an overfitted model has its own. It is there after ``fit``, not after
+    ``partial_fit``. :func:`sklearn.inspection.permutation_importance` measures what
+    counts for a score, on any rows.
+"""
 
 
 class Explained(GraphEstimator):
@@ -34,6 +47,33 @@ class Explained(GraphEstimator):
     Modules that exchange nothing act on the outputs by ``z V`` alone, which is the sum
     of what the nodes of each add.
     """
+
+    _doc_parts: ClassVar[dict[str, str]] = {"attributes": ATTRIBUTES}
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """How much outputs change with each feature, (n_features,)."""
+        found: np.ndarray | None = vars(self).get("_importances_")
+        if found is None:
+            raise AttributeError(
+                f"{type(self).__name__} has no feature_importances_: it is there after "
+                "fit, until partial_fit or drop_modules. Use "
+                "sklearn.inspection.permutation_importance, which takes any model."
+            )
+        return found
+
+    def _measure_features(self, samples: Samples | None) -> None:
+        if samples is None:
+            self.__dict__.pop("_importances_", None)
+            return
+        target = self._target_
+        self._importances_ = importances(
+            cast(EquationNetwork, self.net_.module_),
+            samples,
+            self.encoding_.get_feature_indices(),
+            self.n_features_in_,
+            isinstance(target, ClassTarget),
+        )
 
     def module_contributions(self, X: Any) -> np.ndarray:
         """Compute what each module adds to the outputs, which they are the sum of.
@@ -167,6 +207,7 @@ class Explained(GraphEstimator):
             kept = np.flatnonzero(~np.isin(labels, dropped))
             work.net_.keep(kept)
             work._read_nodes(kept)
+            work._measure_features(None)
         return other
 
     def _read_nodes(self, kept: np.ndarray) -> None:

@@ -386,6 +386,7 @@ class Fitting:
             if validation is not None and course.is_whole:
                 calibrate(estimator, validation)
             self._read_out(samples)
+            estimator._measure_features(samples if course.is_whole else None)
         for listener in listeners:
             listener.end_fit()
         return ending

@@ -137,6 +137,38 @@ class EquationNetwork(LinearEnds):
         return torch.addmm(self.output_biases[:, None], V.t(), z[-len(V) :])
 
     @torch.no_grad()
+    def gradients(self, x: Tensor, sums: Tensor) -> Tensor:
+        """Compute how some sums of the outputs change with the encoded inputs.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, n_inputs)
+            Encoded rows.
+        sums : Tensor of shape (n_outputs, n_sums)
+            Weights of the outputs in each; of members, those of their mean are taken.
+
+        Returns
+        -------
+        Tensor of shape (n_sums, n_samples, n_inputs)
+            Gradients.
+        """
+        W, U, V = self.graph.weights, self.input_weights, self.output_weights
+        passage = Passage(self.graph.plan, self.sigma, self.options, None, self.workers)
+        passage.run(self._enter(x), W)
+        n_members, first = self.n_members, len(W) - V.shape[-2]
+        found = x.new_empty(sums.shape[1], *x.shape)
+        for k, column in enumerate(sums.t()):
+            asked = (V @ column / n_members).view(n_members, -1).t()
+            entering = x.new_zeros(len(W), n_members, len(x))
+            entering[first:] = asked[:, :, None]
+            delta, _ = passage.back(entering.view(len(W), -1), W, None)
+            inlets = delta.view(len(W), n_members, -1)[: U.shape[1]]
+            if self.members is not None:
+                inlets = inlets * self.members.scales.t()[:, :, None]
+            found[k] = inlets.sum(1).t() @ U.t()
+        return found
+
+    @torch.no_grad()
     def keep(self, nodes: np.ndarray) -> None:
         """Remove all nodes but some, which compute what they did."""
         V, n_inlets = self.output_weights, self.input_weights.shape[1]
