@@ -69,8 +69,8 @@ print(f"{len(smaller.node_biases_)} nodes, {smaller.score(X_test, y_test):.3f}")
 # %%
 # How far the decision reaches
 # ----------------------------
-# Within the certified radius, in the space of what ``encode`` returns, nothing can change
-# the predicted class. The bound holds for all inputs, so that it is a cautious one.
+# Within the certified radius, in the space of what ``encode`` returns, nothing can
+# change the predicted class. The bound holds for all inputs: it is a cautious one.
 certificate, radii = model.certificate_, model.certified_radius(X_test)
 print(f"one solution: {certificate.is_unique}, margin {certificate.margin:.2f}")
 distances = np.linalg.norm(model.encode(X_test)[:, None] - model.encode(X_test), axis=2)
