@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from sknm.inspection.drawing import FONT_SIZE, dpi_of
+from sknm.inspection.drawing.axes import FONT_SIZE, dpi_of
 
 FIRST_PARAMETERS = ("lambda_NM", "tau")
 """What is shown, in this order, if it was searched."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sknm.inspection.drawing import (
+from sknm.inspection.drawing.axes import (
     INK,
     NEGATIVE,
     POSITIVE,

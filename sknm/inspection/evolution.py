@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sknm.inspection.drawing import (
+from sknm.inspection.drawing.axes import (
     FONT_SIZE,
     INK,
     MODULE_COLOURS,
@@ -17,8 +17,8 @@ from sknm.inspection.drawing import (
     module_colours,
     open_axes,
 )
+from sknm.inspection.drawing.streams import ALONE, Station, bands_of, stations_of
 from sknm.inspection.models import fitted_estimator
-from sknm.inspection.streams import ALONE, Station, bands_of, stations_of
 
 EDGE_COLOURS = (f"{INK}a0", MODULE_COLOURS[0], f"{POSITIVE}88")
 """Of edges that were kept, added and pruned: what is left is the darkest."""

@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sknm.inspection.arranging import ordered_columns, route
-from sknm.inspection.bundles import Bundles
-from sknm.inspection.canvas import in_points, width_of, write_key
-from sknm.inspection.curves import bows, draw_lines, sign_colours
-from sknm.inspection.drawing import (
+from sknm.inspection.drawing.arranging import ordered_columns, route
+from sknm.inspection.drawing.axes import (
     INK,
     NEGATIVE,
     POSITIVE,
@@ -18,9 +15,12 @@ from sknm.inspection.drawing import (
     depth_colours,
     open_axes,
 )
-from sknm.inspection.ends import KEY, Ends, draw_ends
+from sknm.inspection.drawing.bundles import Bundles
+from sknm.inspection.drawing.canvas import in_points, width_of, write_key
+from sknm.inspection.drawing.curves import bows, draw_lines, sign_colours
+from sknm.inspection.drawing.ends import KEY, Ends, draw_ends
+from sknm.inspection.drawing.places import in_columns
 from sknm.inspection.models import fitted_estimator
-from sknm.inspection.places import in_columns
 from sknm.inspection.wiring import MOST_DEPTHS, Wiring, in_ranges, read_wiring, vars_of
 
 if TYPE_CHECKING:

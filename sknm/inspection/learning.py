@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sknm.inspection.drawing import (
+from sknm.inspection.drawing.axes import (
     FONT_SIZE,
     INK,
     MODULE_COLOURS,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sknm.inspection.arranging import group_colours
-from sknm.inspection.canvas import in_points, width_of, write_key, write_names
-from sknm.inspection.drawing import INK, NEGATIVE, POSITIVE, counted, open_axes
-from sknm.inspection.ends import KEY
+from sknm.inspection.drawing.arranging import group_colours
+from sknm.inspection.drawing.axes import INK, NEGATIVE, POSITIVE, counted, open_axes
+from sknm.inspection.drawing.canvas import in_points, width_of, write_key, write_names
+from sknm.inspection.drawing.ends import KEY
+from sknm.inspection.drawing.places import Box
 from sknm.inspection.models import fitted_estimator
-from sknm.inspection.places import Box
 from sknm.inspection.wiring import by_main_depth, in_ranges, read_wiring
 
 if TYPE_CHECKING:

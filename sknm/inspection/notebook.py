@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sknm.inspection.drawing import INK, counted, module_colours
+from sknm.inspection.drawing.axes import INK, counted, module_colours
 from sknm.inspection.models import feature_names, output_names
 from sknm.inspection.report import topology_report
 

@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sknm.inspection.arranging import (
+from sknm.inspection.drawing.arranging import (
     Arrangement,
     arrange,
     chosen_level,
     group_colours,
 )
-from sknm.inspection.bundles import Bundles
-from sknm.inspection.canvas import in_points, write_key
-from sknm.inspection.curves import draw_lines, flat_ended, sign_colours
-from sknm.inspection.drawing import (
+from sknm.inspection.drawing.axes import (
     NEGATIVE,
     POSITIVE,
     counted,
     open_axes,
     text_on,
 )
-from sknm.inspection.ends import Ends, draw_ends
+from sknm.inspection.drawing.bundles import Bundles
+from sknm.inspection.drawing.canvas import in_points, write_key
+from sknm.inspection.drawing.curves import draw_lines, flat_ended, sign_colours
+from sknm.inspection.drawing.ends import Ends, draw_ends
 from sknm.inspection.wiring import Wiring, read_wiring, vars_of
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sknm.inspection.bundles import bundle, choose_rows
+from sknm.inspection.drawing.bundles import bundle, choose_rows
 
 
 def test_edges_between_the_same_units_are_one_line():

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from sknm.inspection import ModuleMapDisplay
-from sknm.inspection.drawing import INK, MODULE_COLOURS, NEGATIVE, POSITIVE
+from sknm.inspection.drawing.axes import INK, MODULE_COLOURS, NEGATIVE, POSITIVE
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sknm.inspection.places import Box, in_columns, pack_best, staircase, within
+from sknm.inspection.drawing.places import Box, in_columns, pack_best, staircase, within
 
 BOX = Box(10.0, 20.0, 210.0, 320.0)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sknm.inspection.streams import ALONE, Passing, bands_of, stations_of
+from sknm.inspection.drawing.streams import ALONE, Passing, bands_of, stations_of
 
 HISTORIES = st.tuples(st.integers(1, 6), st.integers(1, 12)).flatmap(
     lambda shape: arrays(np.int64, shape, elements=st.integers(0, 4))

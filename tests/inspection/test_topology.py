@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sknm
 from sknm.inspection import TopologyDisplay
-from sknm.inspection.drawing import NEGATIVE, POSITIVE
+from sknm.inspection.drawing.axes import NEGATIVE, POSITIVE
 
 NAMES = [
     *["few", "modules", "many modules", "strong", "members", "free", "deep", "cyclic"],

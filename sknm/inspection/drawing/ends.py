@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sknm.inspection.bundles import Bundles, Rows, bundle, choose_rows
-from sknm.inspection.canvas import write_names
-from sknm.inspection.drawing import INK
-from sknm.inspection.places import Box, spread
+from sknm.inspection.drawing.axes import INK
+from sknm.inspection.drawing.bundles import Bundles, Rows, bundle, choose_rows
+from sknm.inspection.drawing.canvas import write_names
+from sknm.inspection.drawing.places import Box, spread
 from sknm.inspection.wiring import Wiring
 
 if TYPE_CHECKING:

@@ -6,11 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sknm.inspection.bundles import Bundles
-from sknm.inspection.curves import aside, bows, elbows, flat_ended
-from sknm.inspection.drawing import INK, depth_colours, module_colours
-from sknm.inspection.ends import Ends
-from sknm.inspection.places import Box, in_columns, pack, pack_best, staircase, within
+from sknm.inspection.drawing.axes import INK, depth_colours, module_colours
+from sknm.inspection.drawing.bundles import Bundles
+from sknm.inspection.drawing.curves import aside, bows, elbows, flat_ended
+from sknm.inspection.drawing.ends import Ends
+from sknm.inspection.drawing.places import (
+    Box,
+    in_columns,
+    pack,
+    pack_best,
+    staircase,
+    within,
+)
 from sknm.inspection.wiring import MOST_DEPTHS, Wiring, in_ranges
 
 MOST_CLUSTERED, MOST_IN_COLUMNS = 40, 120

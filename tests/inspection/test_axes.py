@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from sknm.inspection.drawing import (
+from sknm.inspection.drawing.axes import (
     INK,
     MODULE_COLOURS,
     NEGATIVE,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sknm.inspection.drawing import INK, NEGATIVE, POSITIVE
+from sknm.inspection.drawing.axes import INK, NEGATIVE, POSITIVE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,1 @@
+"""How displays draw: axes, places, lines and bands."""
