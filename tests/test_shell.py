@@ -27,11 +27,11 @@ PAGES = [
 MAY_IMPORT = {
     "compute": {"compute"},
     "graph": {"graph", "compute"},
-    "plasticity": {"plasticity", "graph", "compute"},
+    "plasticity": {"plasticity", "graph", "compute", "_wording"},
     "encoding": {"encoding", "compute", "_warnings"},
     "training": {"training", "encoding", "plasticity", "graph", "compute"},
     # Of plasticity, what co-activation is: it is defined once.
-    "inspection": {"inspection", "plasticity", "graph"},
+    "inspection": {"inspection", "plasticity", "graph", "_wording"},
     "targets": {"targets", "training", "encoding", "checks"},
 }
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sknm._wording import counted
 from sknm.inspection.drawing.axes import (
     INK,
     NEGATIVE,
     POSITIVE,
-    counted,
     open_axes,
     signed_colours,
 )

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from sknm._wording import counted
 from sknm.inspection.drawing.axes import (
     FONT_SIZE,
     INK,
     MODULE_COLOURS,
     POSITIVE,
     count_whole,
-    counted,
     dpi_of,
     module_colours,
     open_axes,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sknm._wording import counted
 from sknm.inspection.drawing.arranging import ordered_columns, route
 from sknm.inspection.drawing.axes import (
     INK,
     NEGATIVE,
     POSITIVE,
-    counted,
     depth_colours,
     open_axes,
 )

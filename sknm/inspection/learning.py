@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from sknm._wording import counted
 from sknm.inspection.drawing.axes import (
     FONT_SIZE,
     INK,
     MODULE_COLOURS,
     count_whole,
-    counted,
     open_axes,
     panels,
 )

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sknm._wording import counted
 from sknm.inspection.drawing.arranging import group_colours
-from sknm.inspection.drawing.axes import INK, NEGATIVE, POSITIVE, counted, open_axes
+from sknm.inspection.drawing.axes import INK, NEGATIVE, POSITIVE, open_axes
 from sknm.inspection.drawing.canvas import in_points, width_of, write_key, write_names
 from sknm.inspection.drawing.ends import KEY
 from sknm.inspection.drawing.places import Box

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sknm.inspection.drawing.axes import INK, counted, module_colours
+from sknm._wording import counted
+from sknm.inspection.drawing.axes import INK, module_colours
 from sknm.inspection.models import feature_names, output_names
 from sknm.inspection.report import topology_report
 

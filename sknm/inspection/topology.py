@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sknm._wording import counted
 from sknm.inspection.drawing.arranging import (
     Arrangement,
     arrange,
@@ -15,7 +16,6 @@ from sknm.inspection.drawing.arranging import (
 from sknm.inspection.drawing.axes import (
     NEGATIVE,
     POSITIVE,
-    counted,
     open_axes,
     text_on,
 )

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknm._wording import counted
 from sknm.graph.plan import Plan
 from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
 from sknm.plasticity.fixed import FixedRule
-from sknm.plasticity.rule import Change, Epoch, counted
+from sknm.plasticity.rule import Change, Epoch
 
 N_BINS = 50
 """Bins by which pairs of nodes are counted, from 0 to 1."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknm._wording import counted
 from sknm.compute.arrays import to_numpy
 from sknm.compute.groups import step_share
 from sknm.compute.settings import own_settings
@@ -17,7 +18,7 @@ from sknm.graph.recursion import Recursion
 from sknm.graph.recursion_state import RecursionState
 from sknm.plasticity.locality import move_neurons
 from sknm.plasticity.modules import soft_threshold_
-from sknm.plasticity.rule import Change, Epoch, Remade, Step, counted
+from sknm.plasticity.rule import Change, Epoch, Remade, Step
 
 FULL_STEP_EDGES = 100
 """Most edges into a neuron with which weights get the optimiser's whole step."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from sknm._wording import counted
 from sknm.compute.groups import step_share
 from sknm.graph.state import EquationState, GraphState
-from sknm.plasticity.rule import Change, Epoch, Remade, Step, counted
+from sknm.plasticity.rule import Change, Epoch, Remade, Step
 
 FULL_STEP_EDGES = 16
 """Most edges into a node with which weights get the optimiser's whole step. Layers bear

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknm._wording import counted
 from sknm.graph.blocks import ModuleWeights, pairs_above
 from sknm.graph.plan import Plan
 from sknm.graph.stability import guard, settle
@@ -21,7 +22,7 @@ from sknm.plasticity.bridges import Bridges, update_interval
 from sknm.plasticity.cutting import CUT_STEPS, cut
 from sknm.plasticity.merging import Encounters
 from sknm.plasticity.modules import FREE, ModulePenalty, admissible_merges
-from sknm.plasticity.rule import Change, Epoch, Remade, Step, counted
+from sknm.plasticity.rule import Change, Epoch, Remade, Step
 
 FIRST_INTERVAL, LONGEST_INTERVAL = 5, 40
 """Steps between two looks at which edges are above the threshold, at first and at most.

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sknm._wording import counted
 from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
 from sknm.plasticity.coactivation import observe
 from sknm.plasticity.fixed import FixedRule
-from sknm.plasticity.rule import Change, Epoch, Step, counted
+from sknm.plasticity.rule import Change, Epoch, Step
 
 LEAST_EVOLUTIONS = 4
 """Evolutions of a training that has epochs enough, however long the interval."""

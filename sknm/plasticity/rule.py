@@ -115,24 +115,6 @@ class Change:
     summary: str = ""
 
 
-def counted(n: int, noun: str) -> str:
-    """Put a number before a noun, for a summary.
-
-    Parameters
-    ----------
-    n : int
-        The number.
-    noun : str
-        In the singular.
-
-    Returns
-    -------
-    str
-        Such as "1 edge" or "2 edges".
-    """
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 class Rule(Protocol[G]):
     """Changes a graph while it is trained."""
 

@@ -11,12 +11,13 @@ from sklearn.datasets import make_classification
 from skorch.callbacks import Callback
 
 from sknm import DAGRegressor, FreeNetClassifier, NeuralModuleClassifier, URNClassifier
+from sknm._wording import counted
 from sknm.graph.state import EquationState
 from sknm.graph.topology import Topology
 from sknm.plasticity.dying import DyingRule
 from sknm.plasticity.fixed import FixedRule, NoRule
 from sknm.plasticity.modular import ModularRule
-from sknm.plasticity.rule import Change, Epoch, Remade, Step, counted
+from sknm.plasticity.rule import Change, Epoch, Remade, Step
 
 N_NODES = 8
 COPIED = pytest.mark.parametrize(

@@ -224,23 +224,3 @@ def signed_colours() -> Colormap:
     steps = np.linspace(-1, 1, 129)
     colours = [(*(low if s < 0 else high), abs(s) ** 0.6) for s in steps]
     return LinearSegmentedColormap.from_list("sign", colours, N=257)
-
-
-def counted(n: int, singular: str, plural: str | None = None) -> str:
-    """Return a number with its noun, such as "1 node" or "2 nodes".
-
-    Parameters
-    ----------
-    n : int
-        The number.
-    singular : str
-        The noun for one.
-    plural : str, optional
-        For several; by default with an s.
-
-    Returns
-    -------
-    str
-        Both.
-    """
-    return f"{n} {singular if n == 1 else plural or singular + 's'}"
