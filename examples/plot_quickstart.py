@@ -27,6 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sknm import NeuralModuleClassifier
+from sknm.inspection import ModuleMapDisplay
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
@@ -95,24 +96,13 @@ print(
 # the same graph after training with the papers' penalty, by which an edge costs what
 # its module is large: it has fallen apart. Right: the default, which starts with five
 # modules of 20 nodes: two have merged, and all are dense. Nodes are sorted by module,
-# and every dot is an edge.
+# and every dot is an edge, in the colour of its module.
 
 
 def fit(**parameters):
     """Fit a model of 100 nodes on the standardised digits."""
     model = NeuralModuleClassifier(n_nodes=100, random_state=0, **parameters)
     return model.fit(best[0].transform(X_train), y_train)
-
-
-def draw(axis, model, title):
-    """Show the edges, nodes sorted by module."""
-    sizes = model.module_sizes_
-    order = np.lexsort((model.module_labels_, -sizes[model.module_labels_]))
-    axis.spy(model.node_weights_[np.ix_(order, order)], markersize=1.5, color="C0")
-    n_modules = (sizes > 1).sum()
-    axis.set_title(f"{title}\n{n_modules} modules, the largest of {sizes.max()} nodes")
-    axis.set_xlabel("to node")
-    axis.xaxis.tick_bottom()
 
 
 dense = {"init": "dense", "tau": 0.05}
@@ -126,11 +116,11 @@ models = {
 figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), layout="constrained")
 print("\n                            edges  accuracy  sizes of the modules")
 for axis, (title, model) in zip(axes, models.items(), strict=True):
-    draw(axis, model, title)
+    ModuleMapDisplay.from_estimator(model, ax=axis)
+    axis.set_title(f"{title}\n{axis.get_title()}")
     score = model.score(best[0].transform(X_test), y_test)
     sizes = np.sort(model.module_sizes_[model.module_sizes_ > 1])[::-1]
     print(f"{title:27s} {model.topology_.n_edges:5d}    {score:.4f}  {sizes.tolist()}")
-axes[0].set_ylabel("from node")
 if sys.argv[1:]:
     figure.savefig(sys.argv[1], dpi=100)
     print(f"\nThe module map is in {sys.argv[1]}")

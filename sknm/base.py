@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -24,8 +24,8 @@ from sknm.encoding.table import TableEncoder
 from sknm.endings import tell
 from sknm.fitted import device, feature_modules, shown
 from sknm.fitting import Fitting
-from sknm.forecast import Forecasting
-from sknm.notebook import NotebookView
+from sknm.forecast import Forecast, forecast
+from sknm.notebook import documentation, page, view
 from sknm.parameters import SHARED_ATTRIBUTES, SharedParameters
 from sknm.plasticity.rule import Rule
 from sknm.prediction import SolveStats, compute
@@ -37,7 +37,7 @@ from sknm.training.network import Network
 from sknm.training.recipe import SHORT_MEMORY, Course
 
 
-class GraphEstimator(CallbackSupport, Forecasting, SharedParameters, NotebookView):
+class GraphEstimator(CallbackSupport, SharedParameters, BaseEstimator):
     """What all estimators have in common.
 
     `sknm.supervised` adds what a kind of target needs, `sknm.solved` what networks
@@ -71,6 +71,9 @@ class GraphEstimator(CallbackSupport, Forecasting, SharedParameters, NotebookVie
 
     _for_study: ClassVar[tuple[str, ...]] = ()
     """Fitted attributes that no prediction needs, and that take much memory."""
+
+    _doc_link_module: ClassVar[str] = "sknm"
+    _doc_link_template: ClassVar[str] = page(documentation())
 
     _target_: Target
     _stats_: SolveStats
@@ -240,6 +243,52 @@ default=None
         tell(self, ending)
         return self
 
+    def estimate_cost(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Forecast:
+        """Tell what a fit with these data will cost, from a few steps of it.
+
+        All that a fit does before it trains is done, and then an epoch, or about half a
+        second of it. The estimator stays as it is, and no callback is told.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Training data.
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        X_val : {array-like, sparse matrix, data frame} of shape \
+(n_validation, n_features), default=None
+            Validation data.
+        y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), \
+default=None
+            Targets of the validation data.
+        sample_weight_val : array-like of shape (n_validation,), default=None
+            Weights of the rows of the validation data.
+
+        Returns
+        -------
+        Forecast
+            Has the attributes ``seconds``, ``bytes``, ``n_epochs`` and ``n_steps``.
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter can't be used: whatever `fit` would refuse.
+        """
+        self._validate_params()
+        rows = X, y, sample_weight
+        return forecast(self, *rows, X_val, y_val, sample_weight_val)
+
     def encode(self, X: Any) -> np.ndarray:
         """Compute what enters the graph: scaled numbers, categories, functions.
 
@@ -328,3 +377,18 @@ default=None
         if hasattr(self, "net_"):
             other.net_ = copy.deepcopy(self.net_)
         return other
+
+    # What notebooks show.
+
+    @property
+    def _repr_html_(self) -> Callable[[], str]:
+        """HTML; scikit-learn has none where its ``display`` is "text"."""
+        box: Callable[[], str] = super()._repr_html_
+        return lambda: box() + view(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """Text, and HTML."""
+        bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] += view(self)
+        return bundle

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import is_classifier
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sknm.base import GraphEstimator
-from sknm.compute.settings import own_settings
 from sknm.graph.activations import Activation
 from sknm.graph.certificate import Certificate, Gains, System, least
 from sknm.graph.topology import Topology
@@ -29,88 +25,6 @@ SHOWN = (
 """What the network shows: W, U, b, V and c."""
 
 TINY = float(np.finfo(np.float64).tiny)
-
-
-ATTRIBUTES = """
-certificate_ : Certificate
-    What is proved of the solutions: that there is one for each input, and how far
-    outputs can move with the encoded input. It is computed when it is first asked for,
-    and not there with several `n_members`.
-"""
-
-
-class Certified(GraphEstimator):
-    """Bounds of what a change of the encoded input can do, proved from the weights."""
-
-    _doc_parts: ClassVar[dict[str, str]] = {"attributes": ATTRIBUTES}
-
-    @property
-    def certificate_(self) -> Certificate:
-        """What is proved of the fitted network; computed when it is first asked for."""
-        if not hasattr(self, "net_"):
-            raise AttributeError(
-                f"{type(self).__name__} has no certificate_ before fit."
-            )
-        if self.net_.module_.n_members > 1:
-            raise AttributeError(self._no_ensembles("certificate_"))
-        return self._proof().certificate
-
-    @available_if(is_classifier)
-    def certified_radius(self, X: Any) -> np.ndarray:
-        """Compute how far encoded rows can be moved before a decision may change.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Euclidean distances from what ``encode`` returns, within which the predicted
-            class, or of several labels each of them, is proved to stay: the least
-            difference of two outputs, divided by the most that it can change by, of
-            which ``certificate_`` tells. What the node values may be wrong by is taken
-            off. 0 where nothing is proved.
-
-        Raises
-        ------
-        ValueError
-            If it is an ensemble.
-        """
-        check_is_fitted(self)
-        if self.net_.module_.n_members > 1:
-            raise ValueError(self._no_ensembles("certified_radius"))
-        proof, weights = self._proof(), Weights(self)
-        z = self.node_values(X).astype(np.float64)
-        errors = weights.residuals(self.encode(X).astype(np.float64), z)
-        found, rounding = weights.outputs(z), weights.rounding(z)
-        if proof.certificate.of_pairs is None:
-            gaps = abs(found) - 2 * rounding
-            gains, per_error = proof.certificate.of_outputs, proof.errors_of_outputs
-            return radii(gaps, gains, per_error, errors)
-        predicted, rows = found.argmax(axis=1), np.arange(len(found))
-        gaps = found[rows, predicted][:, None] - found
-        gaps -= 2 * (rounding[rows, predicted][:, None] + rounding)
-        gaps[rows, predicted] = np.inf
-        gains = proof.certificate.of_pairs[predicted]
-        return radii(gaps, gains, proof.errors_of_pairs[predicted], errors)
-
-    def _no_ensembles(self, what: str) -> str:
-        return (
-            f"{what} is of single networks, but the estimator was fitted with "
-            f"n_members={self.net_.module_.n_members}: set n_members=1, and fit again."
-        )
-
-    def _proof(self) -> Proof:
-        """Look up or compute what follows from the weights as they are."""
-        weights, net = Weights(self), self.net_
-        if net.proof is None or net.proof[0] != weights.digest:
-            with own_settings():
-                found = Proof.of(weights, self.solver_stats_["residual"])
-            net.proof = weights.digest, found
-        proof: Proof = net.proof[1]
-        return proof
 
 
 class Weights:

@@ -63,69 +63,46 @@ class Forecast:
     n_steps: int
 
 
-class Forecasting:
-    """Tells what a fit will cost."""
+def forecast(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    X_val: Any = None,
+    y_val: Any = None,
+    sample_weight_val: Any = None,
+) -> Forecast:
+    """Tell what a fit would cost.
 
-    def estimate_cost(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> Forecast:
-        """Tell what a fit with these data will cost, from a few steps of it.
+    Parameters
+    ----------
+    estimator : GraphEstimator
+        What would be fitted; it stays as it is.
+    X, y, sample_weight, X_val, y_val, sample_weight_val : object
+        What it would be fitted to.
 
-        All that a fit does before it trains is done, and then an epoch, or about half a
-        second of it. The estimator stays as it is, and no callback is told.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-            Training data.
-        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-        X_val : {array-like, sparse matrix, data frame} of shape \
-(n_validation, n_features), default=None
-            Validation data.
-        y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), \
-default=None
-            Targets of the validation data.
-        sample_weight_val : array-like of shape (n_validation,), default=None
-            Weights of the rows of the validation data.
-
-        Returns
-        -------
-        Forecast
-            Has the attributes ``seconds``, ``bytes``, ``n_epochs`` and ``n_steps``.
-
-        Raises
-        ------
-        ValueError
-            If the data or a parameter can't be used: whatever `fit` would refuse.
-        """
-        self._validate_params()  # type: ignore[attr-defined]
-        work = _stand_in(self)
-        begun = time.perf_counter()
-        with own_settings():
-            fitting = Fitting(work)
-            samples = fitting.take_in(X, y, sample_weight)
-            validation = fitting.take_in_validation(
-                X_val, y_val, sample_weight_val, samples.X.dtype
-            )
-            samples, validation = fitting.split(samples, validation)
-            fitting.prepare(samples)
-            before = time.perf_counter() - begun
-            course = fitting.whole_course(len(samples))
-            pace = _rehearse(fitting, samples, validation, course)
-            n_steps = course.n_epochs * pace.n_batches
-            seconds = n_steps * pace.step + course.n_epochs * pace.epoch_end
-            held = _held_by(work.net_) + pace.n_saved
-        return Forecast(before + seconds, held, course.n_epochs, n_steps)
+    Returns
+    -------
+    Forecast
+        From a few steps.
+    """
+    work = _stand_in(estimator)
+    begun = time.perf_counter()
+    with own_settings():
+        fitting = Fitting(work)
+        samples = fitting.take_in(X, y, sample_weight)
+        validation = fitting.take_in_validation(
+            X_val, y_val, sample_weight_val, samples.X.dtype
+        )
+        samples, validation = fitting.split(samples, validation)
+        fitting.prepare(samples)
+        before = time.perf_counter() - begun
+        course = fitting.whole_course(len(samples))
+        pace = _rehearse(fitting, samples, validation, course)
+        n_steps = course.n_epochs * pace.n_batches
+        seconds = n_steps * pace.step + course.n_epochs * pace.epoch_end
+        held = _held_by(work.net_) + pace.n_saved
+    return Forecast(before + seconds, held, course.n_epochs, n_steps)
 
 
 class Pace(Callback):

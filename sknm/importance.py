@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from sknm.checks import Samples
-from sknm.compute.rows import CHUNK_INPUTS
+from sknm.compute.rows import CHUNK_INPUTS, Inputs, SparseBatch
 from sknm.training.equation import EquationNetwork
 
 MOST_ROWS = 64
@@ -52,18 +54,30 @@ def importances(
     weights = weights / max(weights.sum(), 1e-300)
     rows = samples.X.keep(chosen)
     (batch,) = rows.split(len(chosen), network.device)
+    weigh = torch.from_numpy(weights).to(network.device)
     with torch.no_grad():
-        x = network.inputs(batch).value
-        gradients = network.gradients(x, _sums(network, is_of_classes).to(x))
-    squares = gradients.double().square_().sum(0).cpu().numpy()
-    values = x.double().cpu().numpy()
-    variances = weights @ np.square(values - weights @ values)
-    of_inputs = (weights @ squares) * variances
+        x = network._encode(batch)
+        sums = _sums(network, is_of_classes).to(network.input_weights)
+        squares = network.gradients(x, sums).double().square_().sum(0)
+        of_inputs = ((weigh @ squares) * _variances(x, weigh)).cpu().numpy()
     found = np.zeros(n_features)
     np.add.at(found, columns[columns >= 0], of_inputs[columns >= 0])
     found = np.sqrt(found)
     total = found.sum()
     return found / total if np.isfinite(total) and total > 0 else np.zeros(n_features)
+
+
+def _variances(x: Inputs, weights: torch.Tensor) -> torch.Tensor:
+    """Compute those of the columns, in double precision; sparse rows stay sparse."""
+    if not isinstance(x, SparseBatch):
+        values = x.double()
+        return weights @ (values - weights @ values).square()
+    values = x.values.double()
+    mean, square = (
+        replace(x, values=v).transposed_times(weights[:, None])[:, 0]
+        for v in (values, values.square())
+    )
+    return (square - mean.square()).clamp_min(0)
 
 
 def _sums(network: EquationNetwork, is_of_classes: bool) -> torch.Tensor:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, metadata
-from typing import Any, ClassVar
-
-from sklearn.base import BaseEstimator
+from typing import Any
 
 
 def documentation() -> str:
@@ -41,29 +38,22 @@ def page(address: str) -> str:
     return f"{address}/generated/sknm.{{estimator_name}}.html" if address else ""
 
 
-class NotebookView(BaseEstimator):
-    """Shows a fitted estimator's topology below scikit-learn's box."""
+def view(estimator: Any) -> str:
+    """Draw what an estimator has learned.
 
-    _doc_link_module: ClassVar[str] = "sknm"
-    _doc_link_template: ClassVar[str] = page(documentation())
+    Parameters
+    ----------
+    estimator : GraphEstimator
+        One of sknm.
 
-    @property
-    def _repr_html_(self) -> Callable[[], str]:
-        """HTML; scikit-learn has none where its ``display`` is "text"."""
-        box: Callable[[], str] = super()._repr_html_
-        return lambda: box() + self._view()
+    Returns
+    -------
+    str
+        HTML; empty if it is not fitted.
+    """
+    if "net_" not in vars(estimator):
+        return ""
+    # Looked at only here: nothing else of the package needs it.
+    from sknm.inspection.notebook import notebook_view
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        """Text, and HTML."""
-        bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)
-        if "text/html" in bundle:
-            bundle["text/html"] += self._view()
-        return bundle
-
-    def _view(self) -> str:
-        if "net_" not in vars(self):
-            return ""
-        # Looked at only here: nothing else of the package needs it.
-        from sknm.inspection.notebook import notebook_view
-
-        return notebook_view(self)
+    return notebook_view(estimator)

@@ -13,7 +13,6 @@ from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
 from sknm._warnings import warn
-from sknm.certified import Certified
 from sknm.checks import Samples
 from sknm.encoding.encoder import Encoder
 from sknm.explained import Explained
@@ -64,7 +63,7 @@ MOST_ALONE = 0.5
 """Share of the nodes that may be on no edge before one is told."""
 
 
-class SolvedGraph(Explained, Certified):
+class SolvedGraph(Explained):
     """The network ``z = σ(zW + xU + b)``, ``logits = zV + c`` of an estimator.
 
     An estimator says how its node weights start, and how it is solved.

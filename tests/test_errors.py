@@ -333,7 +333,7 @@ def test_going_on_with_another_size_names_the_remedy(estimator, method):
     expected = model.predict(X)
     message = (
         r"n_nodes=9, but the fitted network has 8 nodes and is to go on; "
-        r"set warm_start=False"
+        r"set n_nodes=8, or set warm_start=False and call fit to start anew"
     )
     with pytest.raises(ValueError, match=message):
         getattr(model.set_params(n_nodes=9), method)(X, Y)

@@ -60,7 +60,7 @@ def test_they_rank_as_permutations_do(model, friedman):
 
 def test_of_a_linear_model_they_are_its_coefficients():
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(150, 3)) * [1, 10, 0.1]
+    X = rng.normal(size=(60, 3)) * [1, 10, 0.1]
     model = sknm.FeedForwardRegressor(
         8, activation="identity", numerical_embedding=None, scale=None, max_iter=3
     ).fit(X, X @ [1, 0.2, 5])

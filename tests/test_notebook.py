@@ -221,10 +221,10 @@ def test_ensembles_and_validation_are_told(overlapping):
 def test_the_link_leads_to_the_documentation_that_the_package_names(monkeypatch):
     assert page("") == ""
     model = NeuralModuleClassifier()
-    monkeypatch.setattr(sknm.notebook.NotebookView, "_doc_link_template", page(""))
+    monkeypatch.setattr(sknm.base.GraphEstimator, "_doc_link_template", page(""))
     assert model._get_doc_link() == ""
     there = page("https://sknm.example/stable")
-    monkeypatch.setattr(sknm.notebook.NotebookView, "_doc_link_template", there)
+    monkeypatch.setattr(sknm.base.GraphEstimator, "_doc_link_template", there)
     address = "https://sknm.example/stable/generated/sknm.NeuralModuleClassifier.html"
     assert model._get_doc_link() == address
     assert f'href="{address}"' in html_of(model)

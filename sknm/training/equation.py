@@ -137,12 +137,12 @@ class EquationNetwork(LinearEnds):
         return torch.addmm(self.output_biases[:, None], V.t(), z[-len(V) :])
 
     @torch.no_grad()
-    def gradients(self, x: Tensor, sums: Tensor) -> Tensor:
+    def gradients(self, x: Inputs, sums: Tensor) -> Tensor:
         """Compute how some sums of the outputs change with the encoded inputs.
 
         Parameters
         ----------
-        x : Tensor of shape (n_samples, n_inputs)
+        x : Tensor or SparseBatch of shape (n_samples, n_inputs)
             Encoded rows.
         sums : Tensor of shape (n_outputs, n_sums)
             Weights of the outputs in each; of members, those of their mean are taken.
@@ -156,10 +156,10 @@ class EquationNetwork(LinearEnds):
         passage = Passage(self.graph.plan, self.sigma, self.options, None, self.workers)
         passage.run(self._enter(x), W)
         n_members, first = self.n_members, len(W) - V.shape[-2]
-        found = x.new_empty(sums.shape[1], *x.shape)
+        found = W.new_empty(sums.shape[1], len(x), len(U))
         for k, column in enumerate(sums.t()):
             asked = (V @ column / n_members).view(n_members, -1).t()
-            entering = x.new_zeros(len(W), n_members, len(x))
+            entering = W.new_zeros(len(W), n_members, len(x))
             entering[first:] = asked[:, :, None]
             delta, _ = passage.back(entering.view(len(W), -1), W, None)
             inlets = delta.view(len(W), n_members, -1)[: U.shape[1]]
