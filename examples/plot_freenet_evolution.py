@@ -14,7 +14,7 @@ of the possible edges, on images of digits.
 # %%
 # The same network before and after its evolution
 # -----------------------------------------------
-# The first model stops where the first evolution of the second one would come.
+# Beside a model that keeps its edges.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -22,6 +22,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from sknm import FreeNetClassifier
+from sknm.inspection import CoactivationDisplay, EvolutionDisplay, ModuleMapDisplay
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
@@ -32,7 +33,6 @@ X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
 
 shared = {"n_nodes": 100, "rule": "coactivation", "density": 0.5, "epsilon": 0.45}
 shared["random_state"] = 0
-start = FreeNetClassifier(**shared, max_evolutions=0, max_iter=4).fit(X_train, y_train)
 evolved = FreeNetClassifier(**shared, evolve_interval=4).fit(X_train, y_train)
 unchanged = FreeNetClassifier(**shared, max_evolutions=0).fit(X_train, y_train)
 
@@ -49,42 +49,22 @@ for name, model in {"evolved": evolved, "never rewired": unchanged}.items():
 # %%
 # Edges pruned and added
 # ----------------------
-# Evolution after evolution (figure 6 of the paper), and the adjacency matrix: an edge
-# leads from an earlier node (row) to a later one (column).
-figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
-rounds = np.arange(1, len(evolved.evolution_) + 1)
-for name, sign, color in (("added", 1, "C2"), ("pruned", -1, "C3")):
-    counts = [sign * step[name] for step in evolved.evolution_]
-    axes[0].bar(rounds, counts, color=color, label=name)
-axes[0].axhline(0, color="k", lw=0.8)
-axes[0].set(xlabel="evolution", ylabel="edges added (up) and pruned (down)")
-axes[0].legend()
-for axis, model, title in (
-    (axes[1], start, "before"),
-    (axes[2], evolved, "after"),
-):
-    axis.spy(model.topology_.to_dense(), markersize=1.2, color="C0")
-    axis.set_title(f"{title}: {model.topology_.n_edges} edges")
-    axis.set(xlabel="to node", ylabel="from node")
-    axis.xaxis.tick_bottom()
+# Evolution after evolution (figure 6 of the paper).
+EvolutionDisplay.from_estimator(evolved)
+
+# %%
+# What is left
+# ------------
+# The matrix of weights: an edge leads from an earlier node (row) to a later one
+# (column). Nodes are ordered by depth.
+ModuleMapDisplay.from_estimator(evolved, colour="weight")
 
 # %%
 # Co-activation
 # -------------
-# How often the nodes of a pair are both active, or both inactive, on the training rows
-# (figure 7 of the paper): pairs to the right of the line are joined, or parted.
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
-pairs = np.triu_indices(evolved.n_nodes, 1)
-bins = np.linspace(0, 1, 41)
-for axis, name, title in (
-    (axes[0], "coactivation_", "both active (NCAM)"),
-    (axes[1], "coinactivation_", "both inactive (NCIM)"),
-):
-    for model, label in ((start, "start"), (evolved, "end")):
-        shares = getattr(model, name)[pairs]
-        axis.hist(shares, bins, density=True, histtype="step", lw=1.5, label=label)
-    axis.axvline(1 - evolved.epsilon, color="k", ls="--", lw=1, label="1 - epsilon")
-    axis.set(title=title, xlabel="share of the training rows")
-axes[0].set_ylabel("density over the pairs of nodes")
-axes[1].legend()
+# How often the nodes of a pair are both active (above the diagonal), or neither is
+# (below), on the training rows, and how these shares are spread over the pairs, before
+# the first evolution and now (figure 7 of the paper): pairs beyond ``1 - epsilon`` are
+# joined, or parted.
+CoactivationDisplay.from_estimator(evolved)
 plt.show()

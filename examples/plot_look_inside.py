@@ -15,12 +15,17 @@ figure of its own, which is transparent and suits light and dark pages.
 # A :class:`~sknm.NeuralModuleClassifier` tells benign from malignant tumours. Its nodes
 # have organised themselves into modules: a disc is a module with its number of nodes,
 # and a line is the wider the larger the weights are for which it stands.
+import tempfile
+from operator import itemgetter
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from sknm import FreeNetClassifier, NeuralModuleClassifier, URNClassifier
 from sknm.datasets import make_spherical_shells
+from sknm.graph.topology import Topology
 from sknm.inspection import LayersDisplay, ModuleMapDisplay, TopologyDisplay
 
 data = load_breast_cancer(as_frame=True)
@@ -85,4 +90,20 @@ urn = URNClassifier(
 )
 LayersDisplay.from_estimator(urn.fit(X_shells, y_shells))
 print(f"accuracy {urn.score(X_shells, y_shells):.3f}")
+
+# %%
+# For other programs
+# ------------------
+# networkx gets the graph with all that the network knows: weights, modules, the names
+# of features and classes. A GraphML file opens in Gephi, Cytoscape or yEd.
+graph = model.topology_.to_networkx()
+print(graph)
+pixels = digits.topology_.to_scipy()
+print(f"{pixels.nnz} weights between {pixels.shape[0]} nodes of the digits' model")
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "tumours.graphml"
+    model.topology_.to_graphml(path)
+    assert Topology.from_graphml(path) == model.topology_
+strongest = max(graph.in_edges("output malignant", data="weight"), key=itemgetter(2))
+print(f"node {strongest[0]} speaks most for malignant, by {strongest[2]:.2f}")
 plt.show()
