@@ -112,7 +112,7 @@ def test_limit_of_memory_is_one(large, little_memory):
             np.array(X)
 
 
-@pytest.mark.sweep(2)
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_no_estimator_copies_the_whole(name, large, little_memory):
     single, double = large

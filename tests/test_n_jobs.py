@@ -217,6 +217,7 @@ def backend(request):
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
+@pytest.mark.sweep(2)
 def test_search_over_estimators_with_workers_ends(backend, data):
     grid = {"tau": [0.0, 0.1]}
     expected = GridSearchCV(make(), grid, cv=2).fit(*data)

@@ -334,6 +334,7 @@ def test_defaults_change_the_modules(standard_digits):
     assert_tells_the_truth(model, X_test)
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("seed", range(3))
 def test_modules_stay_apart_where_there_is_nothing_to_learn(seed):
     rng = np.random.default_rng(seed)

@@ -136,7 +136,7 @@ FORK = """
 """
 
 
-@pytest.mark.sweep(2)
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_forked_children_fit_and_predict(n_jobs):

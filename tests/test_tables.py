@@ -96,6 +96,7 @@ def test_a_frame_goes_in_as_it_is(every_estimator, data, answers, embedding):
     assert set(owners) == set(table.columns)
 
 
+@pytest.mark.sweep(2)
 def test_libraries_of_frames_make_no_difference(every_estimator, data, answers):
     polars, pyarrow = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
     table, y = data

@@ -173,6 +173,7 @@ def test_more_neurons_die_of_higher_prices(shells, init, name, prices):
     assert counts[0] > counts[-1]
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("data", ["digits", "shells"])
 def test_by_default_less_than_half_of_the_neurons_do_what_all_would(data):
     if data == "digits":

@@ -24,7 +24,7 @@ def colours_of(lines):
     return [tuple(colour[:3]) for colour in lines.get_colors()]
 
 
-@pytest.mark.sweep(2)
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("is_small", [False, True])
 def test_texts_are_legible(graph, name, is_small, assert_legible, small_axes):
