@@ -35,7 +35,7 @@ FEWEST_STEPS, ENOUGH_STEPS = 3, 8
 STATES, PER_WEIGHT = 3, 8
 """Copies of the network that a training holds: itself, and two to come back to. And
 numbers for each weight that is trained: its gradient, two averages, and five that come
-and go in a step and in what the rule does, as peaks of memory show."""
+and go in a step, as peaks of memory show."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Forecast:
         How long it takes, if the machine is as busy as now. Graphs change while they
         are trained, and so does what a step takes.
     bytes : int
-        Memory that it takes beside the data, on the device that computes: the network,
-        copies to come back to, and what the optimiser, the rule and a step hold.
+        Memory that it takes at least beside the data, on the device that computes: the
+        network, copies to come back to, and what the optimiser and a step hold.
     n_epochs : int
         Epochs, of the first round if there may be several; early stopping may end it
         sooner.
