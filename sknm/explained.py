@@ -12,25 +12,25 @@ from sklearn.utils.validation import check_is_fitted
 
 from sknm.attempt import attempt
 from sknm.base import GraphEstimator
-from sknm.certified import Proof, Weights, radii
 from sknm.checks import Samples, check_weights
 from sknm.compute.settings import own_settings
-from sknm.graph.certificate import Certificate
-from sknm.graph.components import members
-from sknm.importance import importances
-from sknm.modules import (
+from sknm.explanations.importance import importances
+from sknm.explanations.modules import (
     check_modules,
     dependents,
     refuse_dependents,
     sums_over_modules,
 )
-from sknm.summaries import (
+from sknm.explanations.proof import Proof, Weights, radii
+from sknm.explanations.summaries import (
     as_table,
     feature_lists,
     scores_without,
     variance_shares,
     votes,
 )
+from sknm.graph.certificate import Certificate
+from sknm.graph.components import members
 from sknm.targets import ClassTarget, LabelTarget
 from sknm.training.equation import EquationNetwork
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_iris
 
 import sknm
-from sknm.certified import Weights
+from sknm.explanations.proof import Weights
 from sknm.graph.equilibrium import solve
 from sknm.graph.problem import SolverOptions
 from sknm.solved import SolvedGraph

@@ -33,6 +33,14 @@ MAY_IMPORT = {
     # Of plasticity, what co-activation is: it is defined once.
     "inspection": {"inspection", "plasticity", "graph", "_wording"},
     "targets": {"targets", "training", "encoding", "checks"},
+    "explanations": {
+        "explanations",
+        "targets",
+        "training",
+        "graph",
+        "compute",
+        "checks",
+    },
 }
 
 

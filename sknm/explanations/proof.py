@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from sknm.base import GraphEstimator
 from sknm.graph.activations import Activation
 from sknm.graph.certificate import Certificate, Gains, System, least
 from sknm.graph.topology import Topology
@@ -36,7 +35,7 @@ class Weights:
         A fitted one, of one member.
     """
 
-    def __init__(self, estimator: GraphEstimator) -> None:
+    def __init__(self, estimator: Any) -> None:
         network, target = estimator.net_.module_, estimator._target_
         graph: Any = network.graph
         self.topology: Topology = graph.topology

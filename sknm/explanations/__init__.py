@@ -1,0 +1,1 @@
+"""What is told and proved of fitted networks that solve an equation."""
