@@ -13,9 +13,8 @@ that are left: layers, a local network, and one that changes as the prices do.
 # Layers
 # ------
 # Two spherical shells in 10 dimensions: the classes differ in nothing but the radius.
-# Of 400 free neurons few survive. Ordered by the step at which they matter, their
-# weights lie in blocks beside the diagonal: each step leads to the next, and nothing
-# else. That is a multilayer perceptron, which nobody asked for.
+# Of 400 free neurons few survive: each step leads to the next, and nothing else. That is
+# a multilayer perceptron, which nobody asked for.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.base import clone
@@ -24,31 +23,7 @@ from sklearn.model_selection import train_test_split
 
 from sknm import URNClassifier
 from sknm.datasets import make_spherical_shells
-from sknm.graph.depth import layered_share, main_depths
-
-
-def in_order(model):
-    """Weights between neurons that matter, ordered by depth, and the layers' sizes."""
-    W, n_outputs = model.node_weights_, len(model.classes_)
-    depths = main_depths(W, model.n_features_in_, n_outputs, model.n_steps)
-    order = np.argsort(depths, kind="stable")
-    order = order[depths[order] >= 0]
-    sizes = np.bincount(depths[order], minlength=model.n_steps + 1)
-    return W[np.ix_(order, order)], sizes, layered_share(W, depths)
-
-
-def draw(axis, model, title):
-    """Draw the absolute weights, and lines between the depths."""
-    W, sizes, share = in_order(model)
-    size = np.sqrt(np.abs(W) / np.abs(W).max())
-    axis.imshow(size, cmap="Greys", vmax=0.6, interpolation="nearest")
-    for end in np.cumsum(sizes)[:-1]:
-        axis.axhline(end - 0.5, color="C0", lw=0.6)
-        axis.axvline(end - 0.5, color="C0", lw=0.6)
-    axis.set(xticks=[], yticks=[], xlabel="to", ylabel="from")
-    layers = "-".join(map(str, sizes))
-    axis.set_title(f"{title}\n{layers}, {100 * share:.0f} % to the next depth", size=9)
-
+from sknm.inspection import EvolutionDisplay, LayersDisplay, ModuleMapDisplay
 
 X, y = make_spherical_shells(8000, 10, random_state=0)
 X = (X / X.std()).astype(np.float32)
@@ -78,13 +53,18 @@ for name, model in {"high prices": layers, "low prices": wide}.items():
     score = model.score(X_test, y_test)
     print(f"{name:13s}  {n_left:12d}  {n_edges:5d}  {score:13.4f}")
 
-figure, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
-for model, label in ((layers, "high prices"), (wide, "low prices")):
-    axes[0].plot(np.arange(1, model.n_iter_ + 1), model.active_history_, label=label)
-axes[0].set(xlabel="epoch", ylabel="neurons alive", yscale="log")
-axes[0].legend()
-draw(axes[1], layers, "high prices: layers")
-draw(axes[2], wide, "low prices: wide, and recurrent")
+# %%
+# Neurons die while the network is trained.
+EvolutionDisplay.from_estimator(layers)
+
+# %%
+# What high prices leave are layers: a neuron for each side of each axis, and more, and
+# one that adds them up.
+LayersDisplay.from_estimator(layers)
+
+# %%
+# Low prices leave a wide network, some of whose neurons matter at several steps.
+LayersDisplay.from_estimator(wide)
 
 # %%
 # A local network
@@ -148,11 +128,14 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_
 
 model = clone(layers).set_params(n_nodes=200, warm_start=True, max_iter=20)
 figure, axes = plt.subplots(1, 4, figsize=(15, 4.3), layout="constrained")
+figure.patch.set_alpha(0)
 print("\nprice of a weight  neurons left  edges  test accuracy")
 for axis, price in zip(axes, (0.03, 0.1, 0.3, 1.0), strict=True):
     model.set_params(alpha_weight=price).fit(X_train, y_train)
     n_left, n_edges = len(model.active_nodes_), model.topology_.n_edges
     score = model.score(X_test, y_test)
     print(f"{price:17.2f}  {n_left:12d}  {n_edges:5d}  {score:13.4f}")
-    draw(axis, model, f"epoch {model.n_iter_}, alpha_weight={price}")
+    ModuleMapDisplay.from_estimator(model, ax=axis, colour="weight")
+    title = f"epoch {model.n_iter_}, alpha_weight={price}"
+    axis.set_title(f"{title}\n{axis.get_title()}")
 plt.show()
