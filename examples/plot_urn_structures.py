@@ -13,8 +13,8 @@ that are left: layers, a local network, and one that changes as the prices do.
 # Layers
 # ------
 # Two spherical shells in 10 dimensions: the classes differ in nothing but the radius.
-# Of 400 free neurons few survive: each step leads to the next, and nothing else. That is
-# a multilayer perceptron, which nobody asked for.
+# Of 400 free neurons few survive: each step leads to the next, and nothing else. That
+# is a multilayer perceptron, which nobody asked for.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.base import clone
