@@ -264,7 +264,7 @@ def _check_kind(model: Any) -> None:
     name = type(model).__name__
     if not hasattr(model, "topology_") or hasattr(model, "active_nodes_"):
         raise TypeError(
-            f"The nodes of a {name} have no one value on a row: give a FreeNet, or "
+            f"The nodes of {name} have no one value on a row: give a FreeNet, or "
             "another estimator whose node values solve the equation of a graph."
         )
     if model.activation not in SILENT:

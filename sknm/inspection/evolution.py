@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ class EvolutionDisplay:
             display = cls(_epochs(model, len(neurons)), neurons=neurons)
         else:
             raise TypeError(
-                f"The graph of a {type(model).__name__} doesn't change while it is "
+                f"The graph of {type(model).__name__} doesn't change while it is "
                 "trained: give Neural Modules, a FreeNet or a URN. LearningDisplay "
                 "shows the loss of any estimator."
             )
@@ -252,11 +253,17 @@ class EvolutionDisplay:
 
 
 def _modules_of(model: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Read the modules after each epoch, and at the start if it is remembered."""
+    """Read the modules after each epoch, and at the start if it is remembered.
+
+    Of a network that was trained on after modules were dropped, what came since.
+    """
     labels = [entry["labels"] for entry in model.module_history_]
+    labels = [*takewhile(lambda own: len(own) == len(labels[-1]), reversed(labels))]
+    labels.reverse()
     epochs = _epochs(model, len(labels))
     origin = model.net_.module_.graph.origin
-    if epochs[0] == 1 and model.connection == "weak" and origin.n_edges:
+    is_of_all = len(origin.labels) == len(labels[-1])
+    if epochs[0] == 1 and model.connection == "weak" and origin.n_edges and is_of_all:
         labels.insert(0, tuple(origin.labels.tolist()))
         epochs = np.arange(len(labels))
     return epochs, np.array(labels)

@@ -157,3 +157,17 @@ def test_what_cannot_be_shown_is_refused():
         EvolutionDisplay([0]).plot()
     with pytest.raises(ValueError, match=r"a row for each of steps"):
         EvolutionDisplay([0], neurons=[3, 2]).plot()
+
+
+def test_of_a_part_the_history_of_the_whole_is_shown_and_then_its_own(merged, planted):
+    """Its nodes are fewer than those that the records of the whole are about."""
+    part = merged.drop_modules([0])
+    labels = EvolutionDisplay.from_estimator(part).labels
+    assert labels.shape == (merged.n_iter_, 40)
+    np.testing.assert_array_equal(labels[-1], merged.module_labels_)
+    n_left = len(part.module_labels_)
+    part.set_params(n_nodes=n_left).partial_fit(*planted).partial_fit(*planted)
+    display = EvolutionDisplay.from_estimator(part)
+    assert display.labels.shape == (2, n_left)
+    np.testing.assert_array_equal(display.labels[-1], part.module_labels_)
+    np.testing.assert_array_equal(display.steps, part.n_iter_ + np.array([-1, 0]))
