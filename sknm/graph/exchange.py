@@ -53,7 +53,7 @@ class Exchangeable:
     _tell: Callable[[], Details] | None = None
 
     def described(self: Kind, tell: Callable[[], Details]) -> Kind:
-        """Have a network say what it adds: its weights, and what its ends are called.
+        """Return a view of which a network says what it adds: weights, and names.
 
         Parameters
         ----------
@@ -63,10 +63,12 @@ class Exchangeable:
         Returns
         -------
         Topology
-            The same.
+            Another one of the same edges: if the network's own graph knew whom to ask,
+            an estimator would hold itself.
         """
-        self._tell = tell
-        return self
+        view = object.__new__(type(self))
+        view.__dict__.update(vars(self), _tell=tell)
+        return view
 
     def to_scipy(self) -> sparse.csr_array:
         """Return the weights of the edges as a sparse array.
