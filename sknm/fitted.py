@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -74,13 +75,19 @@ def topology() -> Any:
 
     def read(estimator: Any, net: Any) -> Topology:
         found: Topology = net.module_.graph.topology
-        return found.described(partial(_details, estimator, found))
+        return found.described(partial(_details, weakref.ref(estimator)))
 
     return Fitted(read)
 
 
-def _details(estimator: Any, topology: Topology) -> Details:
+def _details(known: weakref.ref[Any], topology: Topology) -> Details:
     """Say what a network adds to its topology, which has to be as it is now."""
+    estimator = known()
+    if estimator is None:
+        raise ValueError(
+            "The estimator of this topology is gone, and its weights with it: keep the "
+            "fitted estimator in a variable."
+        )
     graph = estimator.net_.module_.graph
     if graph.topology != topology:
         raise ValueError(

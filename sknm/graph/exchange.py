@@ -50,25 +50,27 @@ class Details:
 class Exchangeable:
     """What a topology is to other programs."""
 
-    _tell: Callable[[], Details] | None = None
+    _tell: Callable[[Any], Details] | None = None
 
-    def described(self: Kind, tell: Callable[[], Details]) -> Kind:
-        """Return a view of which a network says what it adds: weights, and names.
+    def described(self: Kind, tell: Callable[[Any], Details]) -> Kind:
+        """Have a network say what it adds: its weights, and what its ends are called.
 
         Parameters
         ----------
         tell : callable
-            Is called when this is asked for.
+            Is called with the topology when this is asked for. It must not hold what
+            holds the topology: that would stay in memory.
 
         Returns
         -------
         Topology
-            Another one of the same edges: if the network's own graph knew whom to ask,
-            an estimator would hold itself.
+            The same.
         """
-        view = object.__new__(type(self))
-        view.__dict__.update(vars(self), _tell=tell)
-        return view
+        self._tell = tell
+        return self
+
+    def _details(self) -> Details | None:
+        return None if self._tell is None else self._tell(self)
 
     def to_scipy(self) -> sparse.csr_array:
         """Return the weights of the edges as a sparse array.
@@ -78,11 +80,17 @@ class Exchangeable:
         csr_array of shape (n_nodes, n_nodes)
             The weight of the edge from node i to node j at ``[i, j]``, also where it is
             zero. Where no fitted network is behind the topology, True for each edge.
+
+        Raises
+        ------
+        ValueError
+            If the estimator has been trained further, or is gone.
         """
         edges: sparse.csr_array = _edges(self).copy()
-        if self._tell is None:
+        details = self._details()
+        if details is None:
             return edges
-        weights = self._tell().weights[edges.nonzero()]
+        weights = details.weights[edges.nonzero()]
         return sparse.csr_array(
             (weights, edges.indices, edges.indptr), shape=edges.shape
         )
@@ -110,6 +118,8 @@ class Exchangeable:
         ------
         ImportError
             If there is no networkx.
+        ValueError
+            If the estimator has been trained further, or is gone.
 
         Examples
         --------
@@ -124,7 +134,7 @@ class Exchangeable:
         True
         """
         graph = _networkx("to_networkx").DiGraph()
-        details = None if self._tell is None else self._tell()
+        details = self._details()
         _add_nodes(graph, self, details)
         if details is not None and ends:
             _add_ends(graph, details)

@@ -154,17 +154,18 @@ def test_a_topology_from_before_further_training_tells_no_wrong_weights(flowers)
 def test_what_a_topology_knows_of_its_estimator_keeps_no_estimator_alive(flowers):
     model = sknm.NeuralModuleClassifier(N_NODES, max_iter=1, random_state=0)
     topology = model.fit(*flowers).topology_
-    assert topology == model.topology_ == model.net_.module_.graph.topology
+    assert topology is model.net_.module_.graph.topology
+    assert topology.to_scipy().nnz == topology.n_edges
     gc.collect()
     alive = weakref.ref(model)
     gc.disable()
     try:
         del model
-        assert topology.to_scipy().nnz == topology.n_edges  # it is still there
-        del topology
         assert alive() is None
     finally:
         gc.enable()
+    with pytest.raises(ValueError, match="keep the fitted estimator in a variable"):
+        topology.to_networkx()
 
 
 def test_without_networkx_one_is_told_what_to_install(monkeypatch):
